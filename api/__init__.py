@@ -1,0 +1,1 @@
+"""Audit rows to JSON. Needs no torch."""

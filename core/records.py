@@ -1,0 +1,171 @@
+"""Frozen records handed from one package to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Outcome(StrEnum):
+    """The four ends of an image. Silence is none of them."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ANALYSED = "not_analysed"
+    FAILED = "failed"
+
+
+class ResultKind(StrEnum):
+    """Kinds of DICOM object we write; part of every derived UID, so a value never changes once released."""
+
+    SECONDARY_CAPTURE = "secondary_capture"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A coded remark about an image: a warning beside a prediction, or a reason why there is none.
+
+    ``code`` is stable snake_case for machines (``low_resolution``); ``detail`` is one plain sentence for people. Neither
+    may hold an attribute of a patient.
+    """
+
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What decides a prediction. Any change of a field is another device (IHE AIR 6.5.3.1)."""
+
+    name: str
+    version: str
+    manufacturer: str
+    digest: str
+    """SHA-256 of the weights file, hexadecimal."""
+    preprocessing: str
+    """Canonical JSON of what happens between the radiograph and the tensor."""
+    label: str
+    """The finding whose probability is predicted, e.g. ``pneumonia``."""
+    threshold: float
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A calibrated probability held against its threshold."""
+
+    label: str
+    probability: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability must lie in [0, 1], got {self.probability}")
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.POSITIVE if self.probability >= self.threshold else Outcome.NEGATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Heatmap:
+    """A class activation map as the network's last feature map has it.
+
+    ``values``: (h, w) float32, >= 0, not scaled and not resized; rows and columns cover the whole image.
+    """
+
+    values: npt.NDArray[np.float32]
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All that is said about one image. ``reasons`` is filled for not analysed and failed, and only then."""
+
+    outcome: Outcome
+    prediction: Prediction | None = None
+    reasons: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    voi: str | None = None
+    """How stored values became grey values: ``lut``, ``window``, ``percentile`` or ``none`` (8-bit images)."""
+
+    def __post_init__(self) -> None:
+        judged = self.outcome in (Outcome.POSITIVE, Outcome.NEGATIVE)
+        if judged != (self.prediction is not None):
+            raise ValueError(f"outcome {self.outcome} {'needs' if judged else 'forbids'} a prediction")
+        if judged == bool(self.reasons):
+            raise ValueError(f"outcome {self.outcome} {'forbids' if judged else 'needs'} reasons")
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceJob:
+    """A claimed row of the job table: one received image to analyse before ``token`` is taken away."""
+
+    id: int
+    token: str
+    attempts: int
+    instance_id: int
+    study_id: int
+    sop_instance_uid: str
+    spool_name: str
+    patient_conflict: bool = False
+    """The study is already known under another patient: nothing may be written back."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryJob:
+    """A claimed row of the delivery table: one stored result object for one destination."""
+
+    id: int
+    token: str
+    attempts: int
+    destination: str
+    sop_instance_uid: str
+    spool_name: str
+    age_seconds: float
+    """Since the delivery was first due: how long it has been tried for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultObject:
+    """A DICOM object we made, already at rest in the spool."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    spool_name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """What the listener knows about an accepted data set: the header facts the audit row keeps, as received."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str
+    patient_id: str
+    issuer_of_patient_id: str
+    accession_number: str
+    study_date: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    source: str
+    """Name of the configured source that the calling AE title belongs to."""
+    spool_name: str
+    sha256: str
+    """Of the data set as it came over the wire, without our file meta information."""
+    size_bytes: int
+    own_result: bool = False
+    """It carries our own Device UID: a result coming back (never analysed)."""

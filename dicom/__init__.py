@@ -1,0 +1,1 @@
+"""Knows DICOM attributes; no network, no torch, no SQL."""

@@ -1,0 +1,1 @@
+"""Alembic's environment; the package data of every installation."""

@@ -1,0 +1,1 @@
+"""Arrays in, records out; no DICOM, no queue, no SQL."""
