@@ -31,8 +31,8 @@ class ResultKind(StrEnum):
 class Finding:
     """A coded remark about an image: a warning beside a prediction, or a reason why there is none.
 
-    ``code`` is stable snake_case for machines (``low_resolution``); ``detail`` is one plain sentence for people. Neither
-    may hold an attribute of a patient.
+    ``code`` is stable snake_case for machines (``low_resolution``); ``detail`` is one plain sentence for people.
+    Neither may hold an attribute of a patient.
     """
 
     code: str
