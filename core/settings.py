@@ -1,0 +1,209 @@
+"""Typed settings: ``pneumo.toml`` and the environment, read once at start.
+
+The file is ``$PNEUMO_CONFIG``, else ``pneumo.toml`` in the working directory, else ``$PNEUMO_HOME/pneumo.toml``; none
+is needed. A variable ``PNEUMO_<NAME>`` (``PNEUMO_<SECTION>__<NAME>`` inside a section) overrides it: secrets belong
+there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from core.errors import ConfigurationError
+
+LOOPBACK = "127.0.0.1"
+
+
+def _ae_title(value: str) -> str:
+    title = value.strip(" ")
+    # PS3.5 6.2, VR AE: 16 characters of the default repertoire, no backslash or control character, not only spaces.
+    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise ValueError(f"an AE title has 1 to 16 printable ASCII characters and no backslash, got {value!r}")
+    return title
+
+
+def _address(value: str) -> str:
+    ipaddress.ip_address(value)
+    return value
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Address = Annotated[str, AfterValidator(_address)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9 ._-]+$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Section):
+    """A modality or router that may send to us. Several calling AE titles per source are normal."""
+
+    name: Name
+    ae_titles: tuple[AETitle, ...] = Field(min_length=1)
+    addresses: tuple[Address, ...] = ()
+    """When given, calls under these AE titles are accepted from these IP addresses only."""
+    issuer_of_patient_id: str = Field(default="", max_length=64)
+    """Stands in where an image names no issuer: the same Patient ID of two hospitals is two patients."""
+
+
+class Destination(_Section):
+    """A PACS that results are stored to by C-STORE."""
+
+    name: Name
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port = 104
+    timeout_seconds: float = Field(default=30, gt=0)
+    """For the connection, the association, each answer, and silence on the line."""
+
+
+class ListenerSettings(_Section):
+    ae_title: AETitle = "PNEUMO"
+    host: Address = LOOPBACK
+    port: Port = 11112
+    maximum_associations: int = Field(default=25, ge=1)
+    network_timeout_seconds: float = Field(default=60, gt=0)
+    disk_reserve_bytes: int = Field(default=2 * 1024**3, ge=0)
+    """With less free space than this, C-STORE is answered 0xA700, out of resources."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
+    """With a CA file, callers must show a certificate that it signed."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together: give both or neither")
+        if self.tls_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_ca checks callers on a TLS port: give tls_certificate and tls_key as well")
+        return self
+
+
+class WorkerSettings(_Section):
+    weights: Path | None = None
+    """A weights file with its record beside it; the shipped model when left out."""
+    batch_size: int = Field(default=16, ge=1)
+    lease_seconds: float = Field(default=120, gt=0)
+    """A claimed job that is not finished by then belongs to whoever claims it next."""
+    maximum_attempts: int = Field(default=3, ge=1)
+    retry_seconds: float = Field(default=10, ge=0)
+    study_idle_seconds: float = Field(default=10, ge=0)
+    """A study's results are sent when no image of it has arrived for this long."""
+    sweep_seconds: float = Field(default=2, gt=0)
+    message_life_seconds: float = Field(default=30, gt=0)
+    """After this the wake-up message of a job that is still due counts as lost and is sent again."""
+
+
+class DeliverySettings(_Section):
+    concurrency: int = Field(default=4, ge=1)
+    lease_seconds: float = Field(default=300, gt=0)
+    first_retry_seconds: float = Field(default=10, gt=0)
+    longest_pause_seconds: float = Field(default=3600, gt=0)
+    give_up_after_days: float = Field(default=7, gt=0)
+
+
+class APISettings(_Section):
+    host: Address = LOOPBACK
+    port: Port = 8080
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together: give both or neither")
+        return self
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PNEUMO_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    home: Path = Path("pneumo-data")
+    """Where embedded state lies: database, broker, spool."""
+    database_url: str = Field(default="", repr=False)
+    """SQLAlchemy URL; SQLite under ``home`` when empty."""
+    broker_url: str = Field(default="", repr=False)
+    """``redis://`` or ``amqp://``; a folder under ``home`` when empty."""
+    spool_url: str = Field(default="", repr=False)
+    """Any fsspec URL; a folder under ``home`` when empty."""
+    intended_use: str = Field(default="RESEARCH USE ONLY - NOT FOR DIAGNOSIS", min_length=1, max_length=120)
+    """Burned into every picture and written into every report."""
+    log_format: Annotated[str, Field(pattern="^(json|text)$")] = "text"
+    sources: tuple[Source, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    listener: ListenerSettings = ListenerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    api: APISettings = APISettings()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, names in (
+            ("source name", [source.name for source in self.sources]),
+            ("calling AE title", [title for source in self.sources for title in source.ae_titles]),
+            ("destination name", [destination.name for destination in self.destinations]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"each {what} may stand once in the configuration, twice: {', '.join(twice)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=configuration_file())
+
+    @cached_property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home.absolute()}/pneumo.db"
+
+    @cached_property
+    def spool(self) -> str:
+        return self.spool_url or (self.home.absolute() / "spool").as_uri()
+
+    def destination(self, name: str) -> Destination | None:
+        return next((destination for destination in self.destinations if destination.name == name), None)
+
+
+def configuration_file() -> Path | None:
+    """The file the settings come from, or None where there is none.
+
+    Raises:
+        ConfigurationError: PNEUMO_CONFIG names a file that is not there.
+    """
+    named = os.environ.get("PNEUMO_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"PNEUMO_CONFIG names {named}, which is not a file")
+        return Path(named)
+    home = Path(os.environ.get("PNEUMO_HOME", "pneumo-data"))
+    return next((path for path in (Path("pneumo.toml"), home / "pneumo.toml") if path.is_file()), None)
+
+
+def load_settings() -> Settings:
+    """Raises ConfigurationError with a line for each setting that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        lines = (f"  {'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors())
+        raise ConfigurationError(
+            f"the configuration ({configuration_file() or 'environment'}) is not usable:\n" + "\n".join(lines)
+        ) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{configuration_file()} is not valid TOML: {exc}") from exc
