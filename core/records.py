@@ -126,6 +126,7 @@ class DeliveryJob:
     token: str
     attempts: int
     destination: str
+    sop_class_uid: str
     sop_instance_uid: str
     spool_name: str
     age_seconds: float
@@ -167,5 +168,3 @@ class ReceivedInstance:
     sha256: str
     """Of the data set as it came over the wire, without our file meta information."""
     size_bytes: int
-    own_result: bool = False
-    """It carries our own Device UID: a result coming back (never analysed)."""

@@ -1,0 +1,138 @@
+"""The delivery table: every result object x destination with a state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, and_, exists, select
+from sqlalchemy.orm import Session, aliased, joinedload
+
+from audit.events import record_event
+from audit.leases import is_due, settle, take
+from audit.models import Delivery, DeliveryState, now
+from core.records import DeliveryJob
+
+
+def claim_deliveries(session: Session, limit: int, lease_seconds: float) -> list[DeliveryJob]:
+    """Up to ``limit`` due deliveries, all of one destination, so that one association carries them.
+
+    A destination that a worker is already sending to is left to it: a slow PACS takes one thread, not all.
+    """
+    at = now()
+    busy = aliased(Delivery)
+    free = ~exists().where(
+        and_(
+            busy.destination == Delivery.destination,
+            busy.state == DeliveryState.PENDING,
+            busy.lease_until >= at,
+        )
+    )
+    first = session.scalar(
+        select(Delivery.destination).where(is_due(Delivery, at), free).order_by(Delivery.due_at, Delivery.id).limit(1)
+    )
+    if first is None:
+        return []
+    statement = (
+        select(Delivery)
+        .where(is_due(Delivery, at), Delivery.destination == first)
+        .order_by(Delivery.due_at, Delivery.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Delivery)
+        .options(joinedload(Delivery.result_object, innerjoin=True))
+    )
+    deliveries = list(session.scalars(statement))
+    token = take(deliveries, lease_seconds)
+    return [_claimed(delivery, token, at) for delivery in deliveries]
+
+
+def _claimed(delivery: Delivery, token: str, at: datetime) -> DeliveryJob:
+    return DeliveryJob(
+        id=delivery.id,
+        token=token,
+        attempts=delivery.attempts,
+        destination=delivery.destination,
+        sop_class_uid=delivery.result_object.sop_class_uid,
+        sop_instance_uid=delivery.result_object.sop_instance_uid,
+        spool_name=delivery.result_object.spool_name,
+        age_seconds=(at - (delivery.first_due_at or at)).total_seconds(),
+    )
+
+
+def mark_sent(session: Session, delivery: DeliveryJob, status: int) -> None:
+    """The destination answered success or a warning. Raises LeaseLost."""
+    settle(
+        session, Delivery, delivery.id, delivery.token,
+        state=DeliveryState.SENT, sent_at=now(), last_status=status, last_error=None,
+    )  # fmt: skip
+    _record(session, "delivery.sent", delivery, status)
+
+
+def mark_dead(session: Session, delivery: DeliveryJob, code: str, status: int | None) -> None:
+    """Repeating cannot help, or it was tried for long enough. Raises LeaseLost."""
+    settle(
+        session, Delivery, delivery.id, delivery.token, state=DeliveryState.DEAD, last_status=status, last_error=code
+    )
+    _record(session, "delivery.dead", delivery, status, code)
+
+
+def retry_delivery(
+    session: Session, delivery: DeliveryJob, code: str, status: int | None, pause_seconds: float
+) -> None:
+    """Due again after a pause. Raises LeaseLost."""
+    due_at = now() + timedelta(seconds=pause_seconds)
+    settle(session, Delivery, delivery.id, delivery.token, due_at=due_at, last_status=status, last_error=code)
+
+
+def _record(session: Session, kind: str, delivery: DeliveryJob, status: int | None, code: str = "") -> None:
+    record_event(
+        session,
+        kind,
+        subject=delivery.sop_instance_uid,
+        destination=delivery.destination,
+        status=None if status is None else f"0x{status:04X}",
+        code=code,
+        attempts=delivery.attempts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """What to list or requeue; None and empty mean any."""
+
+    state: DeliveryState | None = None
+    destination: str | None = None
+    ids: Sequence[int] = ()
+
+
+def select_deliveries(chosen: DeliveryFilter) -> Select[Delivery]:
+    statement = select(Delivery).options(joinedload(Delivery.result_object)).order_by(Delivery.id)
+    if chosen.state is not None:
+        statement = statement.where(Delivery.state == chosen.state)
+    if chosen.destination is not None:
+        statement = statement.where(Delivery.destination == chosen.destination)
+    if chosen.ids:
+        statement = statement.where(Delivery.id.in_(chosen.ids))
+    return statement
+
+
+def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> list[int]:
+    """Make deliveries due now, at the destination they always had. Those under a running lease are left alone."""
+    at = now()
+    requeued = []
+    for delivery in session.scalars(select_deliveries(chosen).with_for_update(of=Delivery)):
+        if delivery.lease_until is not None and delivery.lease_until >= at:
+            continue
+        delivery.state = DeliveryState.PENDING
+        delivery.due_at = delivery.first_due_at = at
+        delivery.woken_at, delivery.attempts = None, 0
+        requeued.append(delivery.id)
+        record_event(
+            session,
+            "delivery.requeued",
+            subject=delivery.result_object.sop_instance_uid,
+            actor=actor,
+            destination=delivery.destination,
+        )
+    return requeued

@@ -1,0 +1,145 @@
+"""The inference queue as the database has it: claim, finish, try again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from audit.events import record_event
+from audit.leases import is_due, settle, take
+from audit.models import (
+    Delivery,
+    Instance,
+    Job,
+    JobState,
+    ModelVersion,
+    Prediction,
+    PredictionWarning,
+    ResultObject,
+    Severity,
+    now,
+)
+from core.records import Analysis, InferenceJob, ModelIdentity
+from core.records import ResultObject as BuiltObject
+
+
+def register_model(session: Session, model: ModelIdentity, device_uid: str) -> int:
+    """The row of this model version, made at its first use."""
+    known = session.scalar(select(ModelVersion.id).where(ModelVersion.device_uid == device_uid))
+    if known is not None:
+        return known
+    version = ModelVersion(
+        device_uid=device_uid,
+        name=model.name,
+        version=model.version,
+        manufacturer=model.manufacturer,
+        digest=model.digest,
+        preprocessing=model.preprocessing,
+        label=model.label,
+        threshold=model.threshold,
+        temperature=model.temperature,
+    )
+    session.add(version)
+    record_event(session, "model.registered", subject=device_uid, name=model.name, version=model.version)
+    session.flush()
+    return version.id
+
+
+def claim_inference(session: Session, limit: int, lease_seconds: float) -> list[InferenceJob]:
+    """Up to ``limit`` due jobs, oldest first; the caller commits before it works on them.
+
+    A job that was claimed before and never finished comes alone: if it kills its worker again, it takes no other image
+    with it.
+    """
+    at = now()
+    statement = (
+        select(Job)
+        .where(is_due(Job, at))
+        .order_by(Job.attempts > 0, Job.due_at, Job.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Job)
+        .options(joinedload(Job.instance, innerjoin=True).joinedload(Instance.study, innerjoin=True))
+    )
+    jobs = list(session.scalars(statement))
+    fresh = [job for job in jobs if job.attempts == 0]
+    jobs = fresh or jobs[:1]
+    token = take(jobs, lease_seconds)
+    return [_claimed(job, token) for job in jobs]
+
+
+def _claimed(job: Job, token: str) -> InferenceJob:
+    instance, study = job.instance, job.instance.study
+    return InferenceJob(
+        id=job.id,
+        token=token,
+        attempts=job.attempts,
+        instance_id=instance.id,
+        study_id=study.id,
+        sop_instance_uid=instance.sop_instance_uid,
+        spool_name=instance.spool_name,
+        patient_conflict=(instance.patient_id, instance.issuer_of_patient_id)
+        != (study.patient_id, study.issuer_of_patient_id),
+    )
+
+
+def finish_inference(
+    session: Session,
+    job: InferenceJob,
+    analysis: Analysis,
+    *,
+    model_version_id: int,
+    results: Sequence[BuiltObject],
+    destinations: Collection[str],
+    stage_seconds: Mapping[str, float],
+) -> None:
+    """Outcome, warnings, result objects and their deliveries, in the transaction that ends the job.
+
+    The deliveries are held until the study is idle (``audit.studies.release_idle_studies``).
+
+    Raises:
+        LeaseLost: another worker has the job; the transaction must be rolled back.
+    """
+    settle(session, Job, job.id, job.token, state=JobState.DONE, finished_at=now(), last_error=None)
+    prediction = Prediction(
+        instance_id=job.instance_id,
+        model_version_id=model_version_id,
+        outcome=analysis.outcome,
+        probability=analysis.prediction.probability if analysis.prediction else None,
+        voi=analysis.voi,
+        stage_seconds={stage: round(seconds, 4) for stage, seconds in stage_seconds.items()},
+        warnings=[
+            PredictionWarning(severity=severity, code=finding.code, detail=finding.detail)
+            for severity, findings in ((Severity.REASON, analysis.reasons), (Severity.WARNING, analysis.warnings))
+            for finding in findings
+        ],
+        result_objects=[
+            ResultObject(
+                kind=built.kind,
+                sop_class_uid=built.sop_class_uid,
+                sop_instance_uid=built.sop_instance_uid,
+                series_instance_uid=built.series_instance_uid,
+                spool_name=built.spool_name,
+                sha256=built.sha256,
+                deliveries=[Delivery(destination=name) for name in destinations],
+            )
+            for built in results
+        ],
+    )
+    session.add(prediction)
+    record_event(
+        session,
+        f"prediction.{analysis.outcome}",
+        subject=job.sop_instance_uid,
+        attempts=job.attempts,
+        reasons=[finding.code for finding in analysis.reasons],
+    )
+
+
+def retry_inference(session: Session, job: InferenceJob, code: str, pause_seconds: float) -> None:
+    """Give the job back, due again after a pause. Raises LeaseLost."""
+    due_at = now() + timedelta(seconds=pause_seconds)
+    settle(session, Job, job.id, job.token, due_at=due_at, last_error=code)
+    record_event(session, "job.retried", subject=job.sop_instance_uid, code=code, attempts=job.attempts)

@@ -1,0 +1,115 @@
+"""The listener's side of the books: a received image becomes an instance and a job in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from audit.events import record_event
+from audit.models import Instance, Job, ResultObject, Source, Study, now
+from core.records import ReceivedInstance
+
+
+class Receipt(StrEnum):
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    """Same UID, same bytes: nothing was changed, the file may go."""
+    CONFLICT = "conflict"
+    """Same UID, other bytes: an event names the file, which is kept aside."""
+    OWN_RESULT = "own_result"
+    """One of our results coming back: the file may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    receipt: Receipt
+    job_id: int | None = None
+
+
+def book_instance(session: Session, received: ReceivedInstance) -> Booked:
+    """Write what has arrived. The caller commits, then answers Success, then sends the wake-up.
+
+    Two associations may bring the same UID at once; the loser of the race gets an IntegrityError on commit and books
+    again, which then finds the winner's row.
+    """
+    if session.scalar(select(ResultObject.id).where(ResultObject.sop_instance_uid == received.sop_instance_uid)):
+        record_event(session, "own_result.returned", subject=received.sop_instance_uid, actor=received.calling_ae_title)
+        return Booked(Receipt.OWN_RESULT)
+
+    known = session.scalar(select(Instance).where(Instance.sop_instance_uid == received.sop_instance_uid))
+    if known is not None and known.sha256 == received.sha256:
+        return Booked(Receipt.DUPLICATE)
+    if known is not None:
+        record_event(
+            session,
+            "instance.conflict",
+            subject=received.sop_instance_uid,
+            actor=received.calling_ae_title,
+            spool_name=received.spool_name,
+            sha256=received.sha256,
+            sha256_of_first=known.sha256,
+        )
+        return Booked(Receipt.CONFLICT)
+    return Booked(Receipt.NEW, _book_new(session, received))
+
+
+def _book_new(session: Session, received: ReceivedInstance) -> int:
+    at = now()
+    study = _study(session, received)
+    study.last_received_at = at
+    study.reported_at = None
+    if (study.patient_id, study.issuer_of_patient_id) != (received.patient_id, received.issuer_of_patient_id):
+        record_event(
+            session,
+            "study.patient_conflict",
+            subject=received.study_instance_uid,
+            actor=received.calling_ae_title,
+            sop_instance_uid=received.sop_instance_uid,
+        )
+    source = session.scalar(select(Source).where(Source.name == received.source))
+    if source is None:
+        source = Source(name=received.source)
+        session.add(source)
+    source.last_seen_at = at
+    instance = Instance(
+        study=study,
+        source=source,
+        sop_instance_uid=received.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        series_instance_uid=received.series_instance_uid,
+        transfer_syntax_uid=received.transfer_syntax_uid,
+        modality=received.modality,
+        patient_id=received.patient_id,
+        issuer_of_patient_id=received.issuer_of_patient_id,
+        calling_ae_title=received.calling_ae_title,
+        called_ae_title=received.called_ae_title,
+        peer_address=received.peer_address,
+        spool_name=received.spool_name,
+        sha256=received.sha256,
+        size_bytes=received.size_bytes,
+        received_at=at,
+    )
+    job = Job(instance=instance, due_at=at, woken_at=at)
+    session.add(job)
+    record_event(session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title)
+    session.flush()
+    return job.id
+
+
+def _study(session: Session, received: ReceivedInstance) -> Study:
+    study = session.scalar(
+        select(Study).where(Study.study_instance_uid == received.study_instance_uid).with_for_update()
+    )
+    if study is None:
+        study = Study(
+            study_instance_uid=received.study_instance_uid,
+            patient_id=received.patient_id,
+            issuer_of_patient_id=received.issuer_of_patient_id,
+            accession_number=received.accession_number,
+            study_date=received.study_date,
+        )
+        session.add(study)
+    return study

@@ -1,0 +1,331 @@
+"""The tables. ``docs/states.md`` draws how the rows of jobs and deliveries move."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy import DateTime as SQLDateTime
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from core.records import Outcome, ResultKind
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python on every database; SQLite keeps no zone of its own."""
+
+    impl = SQLDateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("times are stored in UTC: expected an aware datetime, got a naive one")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - hook
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+UID = String(64)  # PS3.5 9.1
+AETitleColumn = String(16)  # PS3.5 6.2
+AsReceived = Text()  # senders exceed the lengths of PS3.5 6.2, and what was received is what is kept
+Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself on SQLite
+Document = JSON().with_variant(JSONB, "postgresql")
+
+
+def _words(enumeration: type[StrEnum]) -> Enum:
+    """Stored as the word itself, with a CHECK: readable in any SQL client, the same on every database."""
+    return Enum(
+        enumeration,
+        native_enum=False,
+        length=32,
+        create_constraint=True,
+        name=enumeration.__name__.lower(),
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class JobState(StrEnum):
+    PENDING = "pending"
+    DONE = "done"
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    DEAD = "dead"
+
+
+class Severity(StrEnum):
+    """A warning stands beside a prediction; a reason says why there is none."""
+
+    WARNING = "warning"
+    REASON = "reason"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime(), dict[str, Any]: Document}  # noqa: RUF012 - SQLAlchemy's hook
+
+
+class Leased:
+    """What a worker needs to claim a row, and to lose it.
+
+    A pending row is free to claim when it is due and no lease on it runs. ``token`` fences: whoever writes the end of
+    the work must still hold it. ``woken_at`` is when a message was last sent for the row.
+    """
+
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]
+    woken_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    token: Mapped[str | None] = mapped_column(String(32))
+    last_error: Mapped[str | None] = mapped_column(String(64))
+
+
+class Source(Base):
+    """A configured sender that has sent something."""
+
+    __tablename__ = "sources"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    first_seen_at: Mapped[datetime] = mapped_column(default=now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Study(Base):
+    __tablename__ = "studies"
+    __table_args__ = (
+        Index(None, "patient_id"),
+        Index("ix_studies_unreported", "last_received_at", postgresql_where=text("reported_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    patient_id: Mapped[str] = mapped_column(AsReceived)
+    issuer_of_patient_id: Mapped[str] = mapped_column(AsReceived)
+    accession_number: Mapped[str] = mapped_column(AsReceived)
+    study_date: Mapped[str] = mapped_column(AsReceived)
+    """YYYYMMDD or empty, by the standard."""
+    first_received_at: Mapped[datetime] = mapped_column(default=now)
+    last_received_at: Mapped[datetime] = mapped_column(default=now)
+    reported_at: Mapped[datetime | None]
+    """When its results were let go; None again when another image arrives."""
+
+    instances: Mapped[list[Instance]] = relationship(back_populates="study")
+
+
+class Instance(Base):
+    """An image as received. Its patient is kept even where the study is known under another one."""
+
+    __tablename__ = "instances"
+    __table_args__ = (Index(None, "study_id"), Index(None, "patient_id"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    source_id: Mapped[int] = mapped_column(ForeignKey("sources.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    series_instance_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    modality: Mapped[str] = mapped_column(AsReceived)
+    patient_id: Mapped[str] = mapped_column(AsReceived)
+    issuer_of_patient_id: Mapped[str] = mapped_column(AsReceived)
+    calling_ae_title: Mapped[str] = mapped_column(AETitleColumn)
+    called_ae_title: Mapped[str] = mapped_column(AETitleColumn)
+    peer_address: Mapped[str] = mapped_column(String(45))
+    spool_name: Mapped[str] = mapped_column(String(128))
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the data set as it came over the wire."""
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    received_at: Mapped[datetime] = mapped_column(default=now)
+
+    study: Mapped[Study] = relationship(back_populates="instances")
+    source: Mapped[Source] = relationship()
+    job: Mapped[Job] = relationship(back_populates="instance")
+    predictions: Mapped[list[Prediction]] = relationship(back_populates="instance")
+
+
+class Job(Leased, Base):
+    """The analysis of one instance by whichever model is active when it is claimed."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_due", "due_at", postgresql_where=text("state = 'pending'")),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), unique=True)
+    state: Mapped[JobState] = mapped_column(_words(JobState), default=JobState.PENDING)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+
+    instance: Mapped[Instance] = relationship(back_populates="job")
+
+
+class ModelVersion(Base):
+    """Everything that decides a prediction, under the Device UID that stands for it."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    device_uid: Mapped[str] = mapped_column(UID, unique=True)
+    name: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    manufacturer: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
+    preprocessing: Mapped[str] = mapped_column(Text)
+    label: Mapped[str] = mapped_column(String(64))
+    threshold: Mapped[float]
+    temperature: Mapped[float]
+    registered_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Prediction(Base):
+    """The one outcome of an instance under a model version. ``probability`` is None unless the model judged."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (UniqueConstraint("instance_id", "model_version_id"), Index(None, "created_at"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    outcome: Mapped[Outcome] = mapped_column(_words(Outcome))
+    probability: Mapped[float | None]
+    voi: Mapped[str | None] = mapped_column(String(16))
+    stage_seconds: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    instance: Mapped[Instance] = relationship(back_populates="predictions")
+    model_version: Mapped[ModelVersion] = relationship()
+    warnings: Mapped[list[PredictionWarning]] = relationship(
+        back_populates="prediction", order_by="PredictionWarning.id"
+    )
+    result_objects: Mapped[list[ResultObject]] = relationship(back_populates="prediction", order_by="ResultObject.id")
+
+
+class PredictionWarning(Base):
+    __tablename__ = "warnings"
+    __table_args__ = (Index(None, "prediction_id"), Index(None, "code"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
+    severity: Mapped[Severity] = mapped_column(_words(Severity))
+    code: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[str] = mapped_column(Text)
+
+    prediction: Mapped[Prediction] = relationship(back_populates="warnings")
+
+
+class ResultObject(Base):
+    """A DICOM object we made, kept as bytes and sent as these bytes only."""
+
+    __tablename__ = "result_objects"
+    __table_args__ = (Index(None, "prediction_id"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
+    kind: Mapped[ResultKind] = mapped_column(_words(ResultKind))
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(UID)
+    spool_name: Mapped[str] = mapped_column(String(128))
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    prediction: Mapped[Prediction] = relationship(back_populates="result_objects")
+    deliveries: Mapped[list[Delivery]] = relationship(back_populates="result_object", order_by="Delivery.id")
+
+
+class Delivery(Leased, Base):
+    """One result object for one destination. ``due_at`` is None while its study may still grow."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("result_object_id", "destination"),
+        Index("ix_deliveries_due", "destination", "due_at", postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    result_object_id: Mapped[int] = mapped_column(ForeignKey("result_objects.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[DeliveryState] = mapped_column(_words(DeliveryState), default=DeliveryState.PENDING)
+    last_status: Mapped[int | None]
+    """The last C-STORE status, or None where there was no answer."""
+    first_due_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+
+    result_object: Mapped[ResultObject] = relationship(back_populates="deliveries")
+
+
+class AuditEvent(Base):
+    """Something that happened, named ``subject.action``: association.refused, instance.received, delivery.dead."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "kind", "id"), Index(None, "subject"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    kind: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(64))
+    """The UID or row the event is about; empty when there is none."""
+    actor: Mapped[str] = mapped_column(String(64))
+    """Who caused it: a calling AE title, an API key's name, or the process."""
+    data: Mapped[dict[str, Any]]
+
+
+class APIKey(Base):
+    """Only the hash is kept; the key itself is shown once, when it is made."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    prefix: Mapped[str] = mapped_column(String(8), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime | None]
+
+
+class Heartbeat(Base):
+    """When a worker last took a message off its queue: alive and consuming, not only alive."""
+
+    __tablename__ = "heartbeats"
+
+    queue: Mapped[str] = mapped_column(String(32), primary_key=True)
+    worker: Mapped[str] = mapped_column(String(128), primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now)

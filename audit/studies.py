@@ -1,0 +1,48 @@
+"""When a study is complete enough to report: nothing of it has arrived for a while and nothing of it is unfinished."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from audit.events import record_event
+from audit.models import Delivery, Instance, Job, JobState, Prediction, ResultObject, Study, now
+
+
+def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
+    """Let the held results of idle studies go, and return these studies' UIDs.
+
+    A late image opens the study again; when it is idle once more, only what is new is sent.
+    """
+    at = now()
+    unfinished = exists().where(
+        Instance.study_id == Study.id, Job.instance_id == Instance.id, Job.state == JobState.PENDING
+    )
+    idle = session.scalars(
+        select(Study)
+        .where(
+            Study.reported_at.is_(None),
+            Study.last_received_at <= at - timedelta(seconds=idle_seconds),
+            ~unfinished,
+        )
+        .with_for_update(skip_locked=True)
+    ).all()
+    for study in idle:
+        study.reported_at = at
+        held = (
+            select(Delivery.id)
+            .join(ResultObject, Delivery.result_object_id == ResultObject.id)
+            .join(Prediction, ResultObject.prediction_id == Prediction.id)
+            .join(Instance, Prediction.instance_id == Instance.id)
+            .where(Instance.study_id == study.id, Delivery.due_at.is_(None))
+        )
+        session.execute(
+            update(Delivery)
+            .where(Delivery.id.in_(held))
+            .values(due_at=at, first_due_at=at)
+            .execution_options(synchronize_session=False)
+        )
+        record_event(session, "study.reported", subject=study.study_instance_uid)
+    return [study.study_instance_uid for study in idle]
