@@ -1,0 +1,54 @@
+"""Random changes of radiographs that torchvision does not bring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tf
+
+
+def _uniform(low: float, high: float) -> float:
+    return float(torch.empty(1).uniform_(low, high))
+
+
+class RandomGamma(v2.Transform):
+    """Exposure and display curve of another machine: grey ** gamma, gamma log-uniform in [low, high]."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self._range = torch.tensor([low, high]).log().tolist()
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
+        return {"gamma": float(torch.tensor(_uniform(*self._range)).exp())}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return tf.adjust_gamma(inpt, params["gamma"])
+
+
+class RandomBorder(v2.Transform):
+    """Collimation: strips along the edges become black, or now and then white, and take markers with them."""
+
+    def __init__(self, widest: float, p: float) -> None:
+        super().__init__()
+        self._widest, self._p = widest, p
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
+        return {
+            "widths": [_uniform(0.0, self._widest) for _ in range(4)],
+            "grey": 255 if _uniform(0, 1) < 0.2 else 0,
+            "apply": _uniform(0, 1) < self._p,
+        }
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if not params["apply"]:
+            return inpt
+        height, width = inpt.shape[-2:]
+        top, bottom, left, right = (
+            round(share * length) for share, length in zip(params["widths"], (height, height, width, width), strict=True)
+        )
+        bordered = torch.full_like(inpt, params["grey"])
+        inside = (..., slice(top, height - bottom), slice(left, width - right))
+        bordered[inside] = inpt[inside]
+        return bordered

@@ -1,0 +1,52 @@
+"""The default model: MobileNetV2 from ImageNet, fine-tuned gently on class folders of frontal chest radiographs.
+
+Normal and pneumonia images of the training data were acquired differently (exposure, borders, markers, field of
+view), and a network that reads these instead of the lungs fails elsewhere. Hence strong geometric and exposure
+augmentation, MixUp, a frozen stem, a low backbone learning rate, averaged weights and few epochs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torchvision.transforms import v2
+
+from ml.augmentation import RandomBorder, RandomGamma
+from ml.preprocessing import Preprocessing
+from ml.recipe import Recipe
+
+PREPROCESSING = Preprocessing(size=224)
+
+# (1, S, S) uint8 -> (1, S, S) float32 in [0, 1]
+AUGMENTATION = v2.Compose([
+    v2.RandomResizedCrop(PREPROCESSING.size, scale=(0.55, 1.0), ratio=(0.7, 1.4), antialias=True),
+    v2.RandomHorizontalFlip(),
+    v2.RandomApply([
+        v2.RandomAffine(12, translate=(0.06, 0.06), scale=(0.85, 1.1), shear=5, interpolation=v2.InterpolationMode.BILINEAR)
+    ], p=0.7),
+    RandomBorder(widest=0.12, p=0.3),
+    v2.RandomChoice([v2.RandomEqualize(p=1.0), v2.RandomAutocontrast(p=1.0), v2.Identity()], p=[0.15, 0.2, 0.65]),
+    RandomGamma(0.6, 1.7),
+    v2.ColorJitter(brightness=0.25, contrast=0.35),
+    v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.6))], p=0.3),
+    v2.RandomApply([v2.JPEG((30, 95))], p=0.3),
+    v2.ToDtype(torch.float32, scale=True),
+    v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.3),
+    v2.RandomErasing(p=0.25, scale=(0.01, 0.08), value=0.0),
+])
+
+RECIPE = Recipe(
+    name="mobilenet_v2",
+    architecture="mobilenet_v2",
+    preprocessing=PREPROCESSING,
+    augmentation=AUGMENTATION,
+    frozen_blocks=4,
+    dropout=0.3,
+    mixup_alpha=0.2,
+    label_smoothing=0.05,
+    epochs=8,
+    batch_size=32,
+    backbone_learning_rate=2e-4,
+    head_learning_rate=1e-3,
+    weight_decay=0.02,
+    ema_decay=0.99,
+)
