@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -62,3 +63,10 @@ def configure_logs(log_format: str) -> None:
 def get_logger(room: str) -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"pneumo.{room}")
     return logger
+
+
+def describe(exc: BaseException) -> dict[str, str]:
+    """What a log may say of a foreign error: its class and where it was raised. Its message may quote data."""
+    frames = traceback.extract_tb(exc.__traceback__)[-3:]
+    where = " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return {"error": type(exc).__name__, "where": where}

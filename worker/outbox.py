@@ -1,0 +1,84 @@
+"""Takes due results off the delivery table, a destination at a time, until none is due."""
+
+from __future__ import annotations
+
+import time
+
+from audit.deliveries import claim_deliveries, mark_dead, mark_sent, retry_delivery
+from audit.leases import renew
+from audit.models import Delivery
+from audit.session import Database
+from core.errors import LeaseLost
+from core.logs import get_logger
+from core.records import DeliveryJob
+from core.settings import Settings
+from core.spool import Spool
+from worker.delivery import Answer, Refused, Sent, deliver, pause_before_retry
+
+log = get_logger("delivery")
+
+_DRAIN_SECONDS = 30.0
+_PER_ASSOCIATION = 32
+
+
+class Outbox:
+    """Safe to drain from several threads: the table gives each a destination of its own."""
+
+    def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
+        self._settings, self._database, self._spool = settings, database, spool
+
+    def drain(self) -> bool:
+        """Send until nothing is due; True when time ran out before that."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            with self._database.write() as session:
+                deliveries = claim_deliveries(session, _PER_ASSOCIATION, self._settings.delivery.lease_seconds)
+            if not deliveries:
+                return False
+            self._send(deliveries)
+        return True
+
+    def _send(self, deliveries: list[DeliveryJob]) -> None:
+        destination = self._settings.destination(deliveries[0].destination)
+        if destination is None:
+            for delivery in deliveries:
+                self._settle(delivery, Refused("unknown_destination", permanent=True))
+            return
+        unsettled = [delivery.id for delivery in deliveries]
+        calling_ae_title = self._settings.listener.ae_title
+        for delivery, answer in deliver(deliveries, destination, self._spool, calling_ae_title):
+            unsettled.remove(delivery.id)
+            self._settle(delivery, answer)
+            self._keep(unsettled, delivery.token)
+
+    def _settle(self, delivery: DeliveryJob, answer: Answer) -> None:
+        log.info(
+            "delivery_tried",
+            destination=delivery.destination,
+            sop_instance_uid=delivery.sop_instance_uid,
+            attempts=delivery.attempts,
+            answer=answer.code if isinstance(answer, Refused) else "sent",
+            status=answer.status,
+        )
+        try:
+            with self._database.write() as session:
+                match answer:
+                    case Sent(status):
+                        mark_sent(session, delivery, status)
+                    case Refused(code, True, status):
+                        mark_dead(session, delivery, code, status)
+                    case Refused(code, False, status) if self._tried_for_long_enough(delivery):
+                        mark_dead(session, delivery, f"gave_up_after_{code}", status)
+                    case Refused(code, False, status):
+                        pause = pause_before_retry(delivery.attempts, self._settings.delivery)
+                        retry_delivery(session, delivery, code, status, pause)
+        except LeaseLost:
+            log.warning("lease_lost", delivery_id=delivery.id)
+
+    def _tried_for_long_enough(self, delivery: DeliveryJob) -> bool:
+        return delivery.age_seconds > self._settings.delivery.give_up_after_days * 86_400
+
+    def _keep(self, unsettled: list[int], token: str) -> None:
+        if unsettled:
+            with self._database.write() as session:
+                renew(session, Delivery, unsettled, token, self._settings.delivery.lease_seconds)

@@ -1,0 +1,171 @@
+"""From received bytes to the bytes of the results.
+
+No queue and no database, so that ``pneumo analyze`` walks the same road.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+
+from core.errors import FailedForGood, NotAnalysable
+from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, Prediction, ResultKind
+from dicom import gate, report, secondary_capture
+from dicom.encoding import encode
+from dicom.pixels import Radiograph, radiograph
+from dicom.reading import SourceImage, read_source
+from ml import overlay
+from ml.classifier import Classifier
+
+# A result about a result would travel in circles between two installations.
+_NOTHING_WRITTEN_ABOUT = "own_result"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltResult:
+    kind: ResultKind
+    dataset: Dataset
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """All that came of one image; ``picture`` is (h, w, 3) uint8 where the model judged."""
+
+    analysis: Analysis
+    results: tuple[BuiltResult, ...]
+    picture: npt.NDArray[np.uint8] | None
+    stage_seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Readable:
+    """An image that the model may judge."""
+
+    source: SourceImage
+    radiograph: Radiograph
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """An image whose outcome is known without the model; ``source`` is None where not even the header can be read."""
+
+    source: SourceImage | None
+    analysis: Analysis
+    seconds: float
+
+
+def analyse(files: Sequence[BinaryIO], classifier: Classifier, intended_use: str) -> Iterator[Analysed]:
+    """Analyse a batch with one forward pass; yields one result per file, in their order."""
+    results = _Results(classifier.identity, intended_use, started=datetime.now(UTC))
+    cases = [_read(file) for file in files]
+    radiographs = [case.radiograph.pixels for case in cases if isinstance(case, _Readable)]
+    clock = time.perf_counter()
+    verdicts = iter(classifier.classify(radiographs)) if radiographs else iter(())
+    share = (time.perf_counter() - clock) / max(len(radiographs), 1)
+    for case in cases:
+        match case:
+            case _Stopped(source, analysis, seconds):
+                yield results.without_picture(source, analysis, {"read": seconds})
+            case _Readable(source, image, seconds):
+                prediction, heatmap = next(verdicts)
+                analysis = _judge(source, image, prediction)
+                yield results.with_picture(source, analysis, image, heatmap, {"read": seconds, "predict": share})
+
+
+def failed(file: BinaryIO, reason: Finding, classifier: Classifier, intended_use: str) -> Analysed:
+    """The result of an image that was given up: its header is read for the report, its pixels are left alone."""
+    try:
+        source = read_source(file)
+    except FailedForGood:
+        source = None
+    analysis = Analysis(Outcome.FAILED, reasons=(reason,))
+    return _Results(classifier.identity, intended_use, datetime.now(UTC)).without_picture(source, analysis, {})
+
+
+def _read(file: BinaryIO) -> _Readable | _Stopped:
+    clock, source = time.perf_counter(), None
+    try:
+        source = read_source(file)
+        if reasons := gate.refusals(source):
+            raise NotAnalysable(reasons)
+        return _Readable(source, radiograph(source.dataset), time.perf_counter() - clock)
+    except NotAnalysable as exc:
+        analysis = Analysis(Outcome.NOT_ANALYSED, reasons=exc.reasons)
+    except FailedForGood as exc:
+        analysis = Analysis(Outcome.FAILED, reasons=(Finding(exc.code, exc.detail),))
+    return _Stopped(source, analysis, time.perf_counter() - clock)
+
+
+def _judge(source: SourceImage, image: Radiograph, prediction: Prediction) -> Analysis:
+    warnings = image.warnings + gate.warnings(source, image.pixels, prediction)
+    return Analysis(prediction.outcome, prediction=prediction, warnings=warnings, voi=image.voi)
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """Draws the pictures and makes the objects of one batch."""
+
+    model: ModelIdentity
+    intended_use: str
+    started: datetime
+
+    def without_picture(
+        self, source: SourceImage | None, analysis: Analysis, stage_seconds: dict[str, float]
+    ) -> Analysed:
+        clock, results = time.perf_counter(), ()
+        silent = any(reason.code == _NOTHING_WRITTEN_ABOUT for reason in analysis.reasons)
+        if source is not None and not silent:
+            results = (self._report(source, analysis, secondary_capture=None),)
+        return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock})
+
+    def with_picture(
+        self,
+        source: SourceImage,
+        analysis: Analysis,
+        image: Radiograph,
+        heatmap: Heatmap,
+        stage_seconds: dict[str, float],
+    ) -> Analysed:
+        clock = time.perf_counter()
+        picture = overlay.render(image.pixels, heatmap, self._caption(analysis))
+        capture = secondary_capture.build(
+            source, picture, analysis, self.model, intended_use=self.intended_use, created=self.started
+        )
+        results = (
+            BuiltResult(ResultKind.SECONDARY_CAPTURE, capture, encode(capture)),
+            self._report(source, analysis, secondary_capture=capture),
+        )
+        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock})
+
+    def _report(self, source: SourceImage, analysis: Analysis, secondary_capture: Dataset | None) -> BuiltResult:
+        document = report.build(
+            source,
+            analysis,
+            self.model,
+            secondary_capture=secondary_capture,
+            intended_use=self.intended_use,
+            created=self.started,
+        )
+        return BuiltResult(ResultKind.REPORT, document, encode(document))
+
+    def _caption(self, analysis: Analysis) -> overlay.Caption:
+        if analysis.prediction is None:
+            raise ValueError("only a judged image has a caption")
+        return overlay.Caption(
+            outcome=analysis.outcome,
+            probability=analysis.prediction.probability,
+            threshold=analysis.prediction.threshold,
+            model=self.model.name,
+            version=self.model.version,
+            intended_use=self.intended_use,
+            warnings=tuple(finding.detail or finding.code for finding in analysis.warnings),
+        )
