@@ -1,0 +1,58 @@
+"""``pneumo``: one command for people. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from cli import (
+    analyze_commands,
+    delivery_commands,
+    demo_commands,
+    key_commands,
+    model_commands,
+    network_commands,
+    service_commands,
+)
+from core.errors import PneumoError
+
+app = typer.Typer(
+    name="pneumo",
+    help="Pneumonia AI behind a PACS: radiographs in by C-STORE, Secondary Capture and report out, all of it audited.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # locals hold patients
+)
+bench = typer.Typer(help="Measure.", no_args_is_help=True)
+
+app.command()(demo_commands.demo)
+app.command()(service_commands.up)
+app.command()(service_commands.listen)
+app.command()(service_commands.work)
+app.command()(service_commands.serve)
+app.command()(service_commands.migrate)
+app.command()(service_commands.doctor)
+app.command()(network_commands.echo)
+app.command()(network_commands.send)
+app.command()(analyze_commands.analyze)
+app.command()(model_commands.train)
+app.command()(model_commands.evaluate)
+app.add_typer(key_commands.app, name="keys")
+app.add_typer(delivery_commands.app, name="deliveries")
+app.add_typer(bench, name="bench")
+bench.command("inference")(model_commands.bench_inference)
+
+
+def main() -> None:
+    """The console script: our errors are a message and exit code 2, not a traceback."""
+    try:
+        app()
+    except PneumoError as exc:
+        Console(stderr=True, highlight=False, soft_wrap=True).print("pneumo:", str(exc), style="red", markup=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
