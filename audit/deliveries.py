@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, and_, exists, select
+from sqlalchemy import Select, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from audit.events import record_event
@@ -14,12 +14,18 @@ from audit.leases import is_due, settle, take
 from audit.models import Delivery, DeliveryState, now
 from core.records import DeliveryJob
 
+_CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
+
 
 def claim_deliveries(session: Session, limit: int, lease_seconds: float) -> list[DeliveryJob]:
     """Up to ``limit`` due deliveries, all of one destination, so that one association carries them.
 
     A destination that a worker is already sending to is left to it: a slow PACS takes one thread, not all.
     """
+    if session.get_bind().dialect.name == "postgresql":
+        # One claim at a time: two that run side by side cannot see each other's leases, and would both take the same
+        # destination. On SQLite the write lock does it.
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     at = now()
     busy = aliased(Delivery)
     free = ~exists().where(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from itertools import takewhile
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
@@ -51,21 +52,20 @@ def register_model(session: Session, model: ModelIdentity, device_uid: str) -> i
 def claim_inference(session: Session, limit: int, lease_seconds: float) -> list[InferenceJob]:
     """Up to ``limit`` due jobs, oldest first; the caller commits before it works on them.
 
-    A job that was claimed before and never finished comes alone: if it kills its worker again, it takes no other image
-    with it.
+    A job that was claimed before and never finished comes alone, in its turn: if it kills its worker again, it takes
+    no other image with it, and a steady stream of new images cannot keep it waiting.
     """
     at = now()
     statement = (
         select(Job)
         .where(is_due(Job, at))
-        .order_by(Job.attempts > 0, Job.due_at, Job.id)
+        .order_by(Job.due_at, Job.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=Job)
         .options(joinedload(Job.instance, innerjoin=True).joinedload(Instance.study, innerjoin=True))
     )
     jobs = list(session.scalars(statement))
-    fresh = [job for job in jobs if job.attempts == 0]
-    jobs = fresh or jobs[:1]
+    jobs = list(takewhile(lambda job: job.attempts == 0, jobs)) or jobs[:1]
     token = take(jobs, lease_seconds)
     return [_claimed(job, token) for job in jobs]
 

@@ -148,7 +148,7 @@ class Study(Base):
     reported_at: Mapped[datetime | None]
     """When its results were let go; None again when another image arrives."""
 
-    instances: Mapped[list[Instance]] = relationship(back_populates="study")
+    instances: Mapped[list[Instance]] = relationship(back_populates="study", order_by="Instance.id")
 
 
 class Instance(Base):
@@ -179,7 +179,7 @@ class Instance(Base):
     study: Mapped[Study] = relationship(back_populates="instances")
     source: Mapped[Source] = relationship()
     job: Mapped[Job] = relationship(back_populates="instance")
-    predictions: Mapped[list[Prediction]] = relationship(back_populates="instance")
+    predictions: Mapped[list[Prediction]] = relationship(back_populates="instance", order_by="Prediction.id")
 
 
 class Job(Leased, Base):

@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 from audit.events import record_event
 from audit.models import Delivery, Instance, Job, JobState, Prediction, ResultObject, Study, now
 
+_AT_ONCE = 500  # studies of one transaction: after a long outage thousands may be waiting
+
 
 def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
-    """Let the held results of idle studies go, and return these studies' UIDs.
+    """Let the held results of idle studies go, of some hundred studies at most, and return these studies' UIDs.
 
     A late image opens the study again; when it is idle once more, only what is new is sent.
     """
@@ -20,15 +22,21 @@ def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
     unfinished = exists().where(
         Instance.study_id == Study.id, Job.instance_id == Instance.id, Job.state == JobState.PENDING
     )
-    idle = session.scalars(
+    candidates = session.scalars(
         select(Study)
         .where(
             Study.reported_at.is_(None),
             Study.last_received_at <= at - timedelta(seconds=idle_seconds),
             ~unfinished,
         )
+        .order_by(Study.last_received_at)
+        .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     ).all()
+    # Asked again now that the studies are locked: an image booked between the reading and the locking of a row is not
+    # in the first statement's snapshot, and its results would be held for ever.
+    locked = [study.id for study in candidates]
+    idle = session.scalars(select(Study).where(Study.id.in_(locked), ~unfinished)).all()
     for study in idle:
         study.reported_at = at
         held = (
