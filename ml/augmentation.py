@@ -45,9 +45,8 @@ class RandomBorder(v2.Transform):
         if not params["apply"]:
             return inpt
         height, width = inpt.shape[-2:]
-        top, bottom, left, right = (
-            round(share * length) for share, length in zip(params["widths"], (height, height, width, width), strict=True)
-        )
+        lengths = (height, height, width, width)
+        top, bottom, left, right = (round(w * length) for w, length in zip(params["widths"], lengths, strict=True))
         bordered = torch.full_like(inpt, params["grey"])
         inside = (..., slice(top, height - bottom), slice(left, width - right))
         bordered[inside] = inpt[inside]

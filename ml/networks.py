@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 from urllib.error import URLError
 
@@ -31,6 +32,9 @@ class PooledLinear(nn.Module):
 
 class Network(nn.Module):
     """A backbone that ends in a feature map, and a head that judges it."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, backbone: nn.Sequential, head: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -78,7 +82,8 @@ def initialise(network: Network, architecture: str, init: str | None) -> str:
     for torchvision's ImageNet weights by name.
 
     Raises:
-        ConfigurationError: the file does not fit, or torchvision's weights cannot be fetched. Never a silent random start.
+        ConfigurationError: the file does not fit, or torchvision's weights cannot be fetched. A random start is never
+            silent.
     """
     if init == "none":
         return "random"
@@ -97,19 +102,13 @@ def initialise(network: Network, architecture: str, init: str | None) -> str:
 
 def _read_state(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ConfigurationError(f"--init names {path}, which is not a file; give a .safetensors or .pth file, or 'none'")
+        raise ConfigurationError(f"--init {path} is not a file; give a .safetensors or .pth file, or 'none'")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, *_pickle_errors()) as exc:
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as exc:
         raise ConfigurationError(f"{path} cannot be read as a state dict: {exc}") from exc
-
-
-def _pickle_errors() -> tuple[type[Exception], ...]:
-    from pickle import UnpicklingError
-
-    return (UnpicklingError,)
 
 
 def _download(architecture: str) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
+from typing import Any
 
 import torch
 
@@ -17,6 +18,8 @@ from ml.preprocessing import Preprocessing
 @dataclass(frozen=True, slots=True)
 class Recipe:
     name: str
+    version: str
+    """Raised whenever retraining changes what users see."""
     architecture: str
     """A key of ``ml.networks.BUILDERS``."""
     preprocessing: Preprocessing
@@ -34,6 +37,17 @@ class Recipe:
     weight_decay: float
     ema_decay: float
     """Per step, of the averaged weights that are validated and kept."""
+    sensitivity: float
+    """Kept by the threshold on the validation patients."""
+    sensitivity_stressed: float
+    """Kept by the threshold on all stress copies together."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers as they are; what has no JSON form (the augmentation) as its text."""
+        return {
+            field.name: value if isinstance(value := getattr(self, field.name), str | int | float) else str(value)
+            for field in fields(self)
+        }
 
 
 def recipe_names() -> list[str]:

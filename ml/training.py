@@ -29,6 +29,10 @@ VALIDATION_BATCH = 64
 class FineTuning(lightning.LightningModule):
     """Class-weighted cross-entropy on MixUp batches; validation on every stress copy."""
 
+    network: Network
+    loss: nn.BCEWithLogitsLoss
+    auc: Any
+
     def __init__(self, network: Network, recipe: Recipe, *, class_counts: Sequence[int], steps: int) -> None:
         super().__init__()
         self.network, self.recipe, self.steps = network, recipe, steps
@@ -64,13 +68,11 @@ class FineTuning(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in self.network.backbone.parameters() if p.requires_grad]},
-                {"params": self.network.head.parameters()},
-            ],
-            weight_decay=recipe.weight_decay,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.network.backbone.parameters() if p.requires_grad]},
+            {"params": self.network.head.parameters()},
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[recipe.backbone_learning_rate, recipe.head_learning_rate],
@@ -102,7 +104,7 @@ def fit(
 ) -> Network:
     """Train ``network`` in place and return it in evaluation mode with its best averaged weights.
 
-    Best is the highest mean AUC over the stress copies of the validation images. ``out/metrics.csv`` receives the curves.
+    Best is the highest mean AUC over the stress copies of the validation images; ``out/metrics.csv`` gets the curves.
 
     Args:
         train, validation: images (N, 1, S, S) uint8 and labels (N,) int64.
@@ -129,6 +131,10 @@ def fit(
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
         # In-memory loaders for validation need no workers.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # The frozen blocks stay in evaluation mode on purpose.
+        warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13 and later
         best = ModelCheckpoint(scratch, monitor="val_auc_stressed", mode="max", save_weights_only=True)
         trainer = lightning.Trainer(
             max_epochs=epochs,

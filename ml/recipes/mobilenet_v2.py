@@ -20,9 +20,7 @@ PREPROCESSING = Preprocessing(size=224)
 AUGMENTATION = v2.Compose([
     v2.RandomResizedCrop(PREPROCESSING.size, scale=(0.55, 1.0), ratio=(0.7, 1.4), antialias=True),
     v2.RandomHorizontalFlip(),
-    v2.RandomApply([
-        v2.RandomAffine(12, translate=(0.06, 0.06), scale=(0.85, 1.1), shear=5, interpolation=v2.InterpolationMode.BILINEAR)
-    ], p=0.7),
+    v2.RandomApply([v2.RandomAffine(12, (0.06, 0.06), (0.85, 1.1), 5, v2.InterpolationMode.BILINEAR)], p=0.7),
     RandomBorder(widest=0.12, p=0.3),
     v2.RandomChoice([v2.RandomEqualize(p=1.0), v2.RandomAutocontrast(p=1.0), v2.Identity()], p=[0.15, 0.2, 0.65]),
     RandomGamma(0.6, 1.7),
@@ -32,10 +30,11 @@ AUGMENTATION = v2.Compose([
     v2.ToDtype(torch.float32, scale=True),
     v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.3),
     v2.RandomErasing(p=0.25, scale=(0.01, 0.08), value=0.0),
-])
+])  # fmt: skip
 
 RECIPE = Recipe(
     name="mobilenet_v2",
+    version="1.0",
     architecture="mobilenet_v2",
     preprocessing=PREPROCESSING,
     augmentation=AUGMENTATION,
@@ -43,10 +42,12 @@ RECIPE = Recipe(
     dropout=0.3,
     mixup_alpha=0.2,
     label_smoothing=0.05,
-    epochs=8,
+    epochs=6,
     batch_size=32,
     backbone_learning_rate=2e-4,
     head_learning_rate=1e-3,
     weight_decay=0.02,
     ema_decay=0.99,
+    sensitivity=0.97,
+    sensitivity_stressed=0.95,
 )

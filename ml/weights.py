@@ -1,0 +1,89 @@
+"""One record per weights file: ``<name>.json`` beside ``<name>.safetensors``.
+
+The record says which bytes it speaks of (SHA-256), so that weights and record cannot drift apart; torch is not needed
+to read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import ConfigurationError
+from core.records import ModelIdentity
+from ml.preprocessing import Preprocessing
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "mobilenet_v2.safetensors"
+
+
+class WeightsRecord(BaseModel):
+    """All that decides or explains a prediction besides the weights themselves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64)
+    version: str = Field(min_length=1, max_length=64)
+    manufacturer: str = Field(min_length=1, max_length=64)
+    architecture: str
+    """A key of ``ml.networks.BUILDERS``."""
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the weights file."""
+    labels: tuple[str, ...] = Field(min_length=1, max_length=1)
+    """What each output predicts."""
+    threshold: float = Field(gt=0, lt=1)
+    """Positive at and above this calibrated probability."""
+    temperature: float = Field(gt=0)
+    """probability = sigmoid(logit / temperature)"""
+    preprocessing: Preprocessing
+    provenance: dict[str, Any]
+    """How the weights, the threshold and the temperature came about."""
+    metrics: dict[str, Any]
+    """Of the validation patients, with 95 % intervals."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return ModelIdentity(
+            name=self.name,
+            version=self.version,
+            manufacturer=self.manufacturer,
+            digest=self.digest,
+            preprocessing=self.preprocessing.canonical(),
+            label=self.labels[0],
+            threshold=self.threshold,
+            temperature=self.temperature,
+        )
+
+
+def load_record(path: Path) -> WeightsRecord:
+    """The record of a weights file, after comparing the file's digest with the one on record.
+
+    Raises:
+        ConfigurationError: weights or record missing, not readable, or not of each other.
+    """
+    if path.suffix != ".safetensors":
+        raise ConfigurationError(f"weights are a .safetensors file with its .json record beside it, got {path}")
+    beside = path.with_suffix(".json")
+    for file, what in ((path, "weights file"), (beside, "record of the weights")):
+        if not file.is_file():
+            raise ConfigurationError(f"the {what} {file} is missing")
+    try:
+        record = WeightsRecord.model_validate_json(beside.read_bytes())
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, error['loc'])) or 'file'}: {error['msg']}" for error in exc.errors())
+        raise ConfigurationError(f"{beside} is no record of weights: {wrong}") from exc
+    found = digest_of(path)
+    if found != record.digest:
+        raise ConfigurationError(f"{path} has SHA-256 {found}, but its record speaks of {record.digest}")
+    return record
+
+
+def save_record(record: WeightsRecord, path: Path) -> None:
+    path.with_suffix(".json").write_text(record.model_dump_json(indent=2) + "\n")
+
+
+def digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
