@@ -26,8 +26,7 @@ from api.schemas import (
     StudyImage,
     Verdict,
 )
-from audit.models import DeliveryState
-from core.records import Outcome, ResultKind
+from core.records import DeliveryState, Outcome, ResultKind
 
 _ARRIVED = datetime(2026, 3, 2, 8, 15, 4, tzinfo=UTC)
 _ANALYSED = _ARRIVED + timedelta(seconds=1.9)

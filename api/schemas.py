@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from audit import models as rows
-from core.records import Outcome, ResultKind
+from core.records import DeliveryState, Outcome, ResultKind
 
 
 class _Document(BaseModel):
@@ -43,9 +43,7 @@ class Model(_Document):
 class Delivery(_Document):
     id: int
     destination: str
-    state: rows.DeliveryState = Field(
-        description="`sent`: the destination took it; `confirmed`: asked later, it had it."
-    )
+    state: DeliveryState = Field(description="`sent`: the destination took it; `confirmed`: asked later, it had it.")
     attempts: int
     due_at: datetime | None = Field(description="Null while the study may still grow.")
     sent_at: datetime | None
@@ -148,7 +146,7 @@ class PredictionSummary(_Document):
     device_uid: str
     warnings: list[str] = Field(description="Codes.")
     reasons: list[str] = Field(description="Codes.")
-    deliveries: dict[rows.DeliveryState, int] = Field(description="How many deliveries are in each state.")
+    deliveries: dict[DeliveryState, int] = Field(description="How many deliveries are in each state.")
     received_at: datetime
     created_at: datetime
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session, aliased, joinedload
 
 from audit.events import record_event
 from audit.leases import is_due, settle, take
-from audit.models import Delivery, DeliveryState, now
-from core.records import DeliveryJob
+from audit.models import Delivery, now
+from core.records import DeliveryJob, DeliveryState
 
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
 

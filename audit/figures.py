@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from audit.models import (
     AuditEvent,
     Delivery,
-    DeliveryState,
     Heartbeat,
     Instance,
     Job,
@@ -22,6 +21,7 @@ from audit.models import (
     Study,
     now,
 )
+from core.records import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)

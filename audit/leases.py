@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from audit.models import Delivery, DeliveryState, Job, JobState, now
+from audit.models import Delivery, Job, JobState, now
 from core.errors import LeaseLost
+from core.records import DeliveryState
 
 Work = type[Job] | type[Delivery]
 

@@ -25,7 +25,7 @@ from sqlalchemy import DateTime as SQLDateTime
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from core.records import Outcome, ResultKind
+from core.records import DeliveryState, Outcome, ResultKind
 
 
 def now() -> datetime:
@@ -74,13 +74,6 @@ def _words(enumeration: type[StrEnum]) -> Enum:
 class JobState(StrEnum):
     PENDING = "pending"
     DONE = "done"
-
-
-class DeliveryState(StrEnum):
-    PENDING = "pending"
-    SENT = "sent"
-    CONFIRMED = "confirmed"
-    DEAD = "dead"
 
 
 class Severity(StrEnum):

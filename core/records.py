@@ -27,6 +27,15 @@ class ResultKind(StrEnum):
     REPORT = "report"
 
 
+class DeliveryState(StrEnum):
+    """Of a result object at a destination. ``sent`` was accepted; ``confirmed`` was asked for later, and is there."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    DEAD = "dead"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A coded remark about an image: a warning beside a prediction, or a reason why there is none.

@@ -118,8 +118,8 @@ class APISettings(_Section):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
-    """Something in front ends TLS and keeps strangers away: a reverse proxy, or a container network whose published port
-    is bound to loopback. Without this, plain HTTP beyond loopback is refused at start."""
+    """Something in front ends TLS and keeps strangers away: a reverse proxy, or a container network whose published
+    port is bound to loopback. Without this, plain HTTP beyond loopback is refused at start."""
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
