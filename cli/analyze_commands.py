@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,11 +72,11 @@ def _open(path: Path) -> BytesIO | Finding:
     """The file as DICOM, or why it cannot be read as an image."""
     if path.suffix.lower() not in _WRAPPED_SUFFIXES:
         return BytesIO(path.read_bytes())
-    from dicom.encoding import encode
-    from dicom.wrapping import image_file_to_dx
+    from dicom.envelope import write
+    from dicom.wrapping import Wrapping, image_file_to_dx
 
     try:
-        return BytesIO(encode(image_file_to_dx(path)))
+        return BytesIO(write(image_file_to_dx(path, Wrapping(patient_id="", taken=datetime.now().astimezone()))))
     except FailedForGood as exc:
         return Finding(exc.code, exc.detail)
 

@@ -33,7 +33,7 @@ def task_name(work_queue: WorkQueue) -> str:
 
 
 def celery_app(settings: Settings) -> Celery:
-    app = Celery("pneumo", broker=settings.broker_url or "filesystem://", set_as_current=False)
+    app = Celery("pneumo", broker=settings.broker_url or "filesystem://localhost/", set_as_current=False)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],

@@ -18,7 +18,7 @@ from pydicom import Dataset
 from core.errors import FailedForGood, NotAnalysable
 from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, Prediction, ResultKind
 from dicom import gate, report, secondary_capture
-from dicom.encoding import encode
+from dicom.envelope import write
 from dicom.pixels import Radiograph, radiograph
 from dicom.reading import SourceImage, read_source
 from ml import overlay
@@ -26,6 +26,8 @@ from ml.classifier import Classifier
 
 # A result about a result would travel in circles between two installations.
 _NOTHING_WRITTEN_ABOUT = "own_result"
+# Calibrated probability: within a tenth of the threshold, a slightly different exposure may change the outcome.
+_NEAR_THRESHOLD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def _read(file: BinaryIO) -> _Readable | _Stopped:
 
 
 def _judge(source: SourceImage, image: Radiograph, prediction: Prediction) -> Analysis:
-    warnings = image.warnings + gate.warnings(source, image.pixels, prediction)
+    warnings = gate.warnings(source, image) + gate.near_threshold(prediction, _NEAR_THRESHOLD)
     return Analysis(prediction.outcome, prediction=prediction, warnings=warnings, voi=image.voi)
 
 
@@ -141,7 +143,7 @@ class _Results:
             source, picture, analysis, self.model, intended_use=self.intended_use, created=self.started
         )
         results = (
-            BuiltResult(ResultKind.SECONDARY_CAPTURE, capture, encode(capture)),
+            BuiltResult(ResultKind.SECONDARY_CAPTURE, capture, write(capture)),
             self._report(source, analysis, secondary_capture=capture),
         )
         return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock})
@@ -155,7 +157,7 @@ class _Results:
             intended_use=self.intended_use,
             created=self.started,
         )
-        return BuiltResult(ResultKind.REPORT, document, encode(document))
+        return BuiltResult(ResultKind.REPORT, document, write(document))
 
     def _caption(self, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:
