@@ -1,0 +1,53 @@
+"""Every coded concept we write or recognise, with its coding scheme."""
+
+from __future__ import annotations
+
+from pydicom.sr.coding import Code
+
+# The finding and what is said of it
+PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+FINDINGS = {"pneumonia": PNEUMONIA}  # by the label a model's record names
+LUNG = Code("39607008", "SCT", "Lung")
+PRESENT = Code("52101004", "SCT", "Present")  # CID 240
+ABSENT = Code("272519000", "SCT", "Absent")
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+CERTAINTY_OF_FINDING = Code("111012", "DCM", "Certainty of Finding")
+PERCENT = Code("%", "UCUM", "Percent")
+
+# The run of the algorithm, CID 6047
+PROCESSING_SUMMARY = Code("111017", "DCM", "CAD Processing and Findings Summary")
+SUCCEEDED_WITHOUT_FINDINGS = Code("111241", "DCM", "All algorithms succeeded; without findings")
+SUCCEEDED_WITH_FINDINGS = Code("111242", "DCM", "All algorithms succeeded; with findings")
+NONE_SUCCEEDED = Code("111245", "DCM", "No algorithms succeeded; without findings")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
+
+# The report, TID 1500 and TID 1600
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")  # CID 100 has no code for a plain radiograph
+ENGLISH = Code("en", "RFC5646", "English")
+IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")
+DEVICE = Code("121007", "DCM", "Device")  # CID 270
+SOURCE = Code("260753009", "SCT", "Source")
+COMMENT = Code("121106", "DCM", "Comment")
+GRAD_CAM = Code("130403", "DCM", "Gradient-weighted class activation")  # CID 217
+
+# Derivation and equipment
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")  # CID 7202
+SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")  # CID 7203
+PIXEL_MASK = Code("113047", "DCM", "Pixel by pixel mask")  # CID 7203
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")  # CID 7005
+
+# Views, CID 4010
+ANTERO_POSTERIOR = Code("399348003", "SCT", "antero-posterior")
+POSTERO_ANTERIOR = Code("272479007", "SCT", "postero-anterior")
+FRONTAL = Code("399033003", "SCT", "frontal")
+LATERAL = Code("399067008", "SCT", "lateral")
+LEFT_LATERAL = Code("399173006", "SCT", "left lateral")
+RIGHT_LATERAL = Code("399198007", "SCT", "right lateral")
+
+# Anatomic regions, CID 4031 today, and what older equipment sends
+CHEST = Code("816094009", "SCT", "Chest")
+THORACIC_STRUCTURE = Code("51185008", "SCT", "Thoracic structure (body structure)")
+THORACIC_CAVITY = Code("43799004", "SCT", "Thoracic cavity structure")
+CHEST_REGIONS = (CHEST, THORACIC_STRUCTURE, THORACIC_CAVITY, LUNG)
