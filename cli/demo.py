@@ -134,7 +134,7 @@ class Demo:
 
     def prepare(self, data: Path | None) -> list[Pushed]:
         """Lay out the DICOM files to send: the given ones, or the synthetic samples."""
-        from cli.demo_samples import write_samples, wrap_picture
+        from cli.demo_samples import wrap_picture, write_samples
 
         outbox = self.folder / "modality"
         outbox.mkdir()
@@ -169,7 +169,7 @@ class Demo:
             self.log_path.open("ab") as log,
         ):
             _pneumo(environment, log, "migrate").wait()
-            key = subprocess.run(  # noqa: S603 - our own command line
+            key = subprocess.run(
                 [sys.executable, "-m", "cli.main", "keys", "create", "demo", "--json"],
                 env=environment, stdout=subprocess.PIPE, stderr=log, check=True,
             )  # fmt: skip
@@ -268,9 +268,13 @@ class Demo:
 
     def _progress(self) -> Progress:
         return Progress(
-            SpinnerColumn(), TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            SpinnerColumn(),
+            TextColumn("{task.description:<26}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
             console=self._console,
-        )  # fmt: skip
+        )
 
 
 def _pneumo(environment: Mapping[str, str], log: Any, command: str) -> subprocess.Popen[bytes]:

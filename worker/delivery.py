@@ -11,7 +11,7 @@ from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
@@ -49,12 +49,13 @@ class Refused:
 
 
 Answer = Sent | Refused
+NO_ANSWER = Refused("no_answer", permanent=False)
 
 
 def read_status(status: int | None) -> Answer:
     """The fate that a C-STORE status means; None where no answer came."""
     if status is None:
-        return Refused("no_answer", permanent=False)
+        return NO_ANSWER
     if status in _SUCCESS_OR_WARNING or status >> 12 == 0xB:
         return Sent(status)
     if status in _PERMANENT:
@@ -83,6 +84,8 @@ def deliver(
                 answer = _store(association, delivery, spool)
                 del waiting[0]
                 yield delivery, answer
+                if answer == NO_ANSWER:
+                    raise RetryLater("association_lost")  # pynetdicom has aborted, or is about to
     except (RetryLater, FailedForGood) as exc:
         for delivery in waiting:
             yield delivery, Refused(exc.code, permanent=isinstance(exc, FailedForGood))
@@ -94,11 +97,16 @@ def _association(
 ) -> Iterator[Association]:
     ae = AE(ae_title=calling_ae_title)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = destination.timeout_seconds
-    for sop_class_uid in sorted({delivery.sop_class_uid for delivery in deliveries}):
-        ae.add_requested_context(sop_class_uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+    # A context for each syntax, or the PACS would choose: our bytes go as they are wherever it takes Explicit VR.
+    contexts = [
+        build_context(sop_class_uid, syntax)
+        for sop_class_uid in sorted({delivery.sop_class_uid for delivery in deliveries})
+        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    ]
     association = ae.associate(
         destination.host,
         destination.port,
+        contexts=contexts,
         ae_title=destination.ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
     )
