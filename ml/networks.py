@@ -75,6 +75,13 @@ def mobilenet_v2(preprocessing: Preprocessing, *, outputs: int = 1, dropout: flo
 BUILDERS = {"mobilenet_v2": mobilenet_v2}
 
 
+def shift_logits(network: Network, by: float) -> None:
+    """Add a constant to the network's logits, in the bias of its last layer."""
+    last = [module for module in network.head.modules() if isinstance(module, nn.Linear)][-1]
+    with torch.no_grad():
+        last.bias.add_(by)
+
+
 def initialise(network: Network, architecture: str, init: str | None) -> str:
     """Give the backbone its starting weights and return where they came from.
 

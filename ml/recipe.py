@@ -38,9 +38,7 @@ class Recipe:
     ema_decay: float
     """Per step, of the averaged weights that are validated and kept."""
     sensitivity: float
-    """Kept by the threshold on the validation patients."""
-    sensitivity_stressed: float
-    """Kept by the threshold on all stress copies together."""
+    """Kept by the threshold over the validation images and their stress copies."""
 
     def as_json(self) -> dict[str, Any]:
         """Numbers as they are; what has no JSON form (the augmentation) as its text."""

@@ -11,10 +11,10 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from ml.calibration import calibrated, choose_threshold, fit_temperature
+from ml.calibration import Labels, Logits, calibrated, choose_threshold, fit_temperature_and_offset
 from ml.data import CLASSES, Sample, load_images, read_class_folders, split_by_patient
 from ml.evaluation import Evaluation, evaluate
-from ml.networks import BUILDERS, Network, initialise
+from ml.networks import BUILDERS, Network, initialise, shift_logits
 from ml.recipe import Recipe, load_recipe
 from ml.stress import STRESSES
 from ml.training import VALIDATION_BATCH, fit
@@ -43,79 +43,81 @@ def train_and_release(
     images, labels = _tensors(split.validation, recipe)
     fit(recipe, network, _tensors(split.train, recipe), (images, labels), epochs=epochs, seed=seed, out=out)
 
-    path = out / f"{name}.safetensors"
-    # Written aside and renamed: a file under the final name is whole.
-    partial = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, partial)
-    partial.chmod(0o644)  # safetensors makes files only their owner can read
-    partial.replace(path)
-
     truth = labels.numpy()
-    copies = {name: logits_of(network, stress(images)) for name, stress in STRESSES.items()}
-    temperature = fit_temperature(copies["plain"], truth)
-    probabilities = {name: calibrated(logits, temperature) for name, logits in copies.items()}
-    together, repeated = np.concatenate([*probabilities.values()]), np.tile(truth, len(copies))
-    threshold = min(
-        choose_threshold(probabilities["plain"], truth, sensitivity=recipe.sensitivity),
-        choose_threshold(together, repeated, sensitivity=recipe.sensitivity_stressed),
+    temperature, offset = fit_temperature_and_offset(logits_of(network, images), truth)
+    shift_logits(network, offset)
+    copies = {name: calibrated(logits_of(network, stress(images)), temperature) for name, stress in STRESSES.items()}
+    threshold = choose_threshold(
+        np.concatenate([*copies.values()]), np.tile(truth, len(copies)), sensitivity=recipe.sensitivity
     )
+    path = out / f"{name}.safetensors"
+    _write(network, path)
     patients = [sample.patient for sample in split.validation]
-    evaluation = evaluate(truth, probabilities["plain"], threshold, patients)
-    stressed = {
-        name: evaluate(truth, values, threshold, patients, resamples=0) for name, values in probabilities.items()
-    }
+    evaluation = evaluate(truth, copies["plain"], threshold, patients)
     digest = digest_of(path)
-    save_record(
-        WeightsRecord(
-            name=name,
-            version=f"{recipe.version}+{digest[:8]}",
-            manufacturer=MANUFACTURER,
-            architecture=recipe.architecture,
-            digest=digest,
-            labels=("pneumonia",),
-            threshold=threshold,
-            temperature=temperature,
-            preprocessing=recipe.preprocessing,
-            provenance={
-                "data": {
-                    "training": _counts(split.train),
-                    "validation": _counts(split.validation),
-                    "split": f"by patient, one part of {VALIDATION_PARTS}, seed {seed}",
-                },
-                "initial_weights": source,
-                "recipe": recipe.as_json(),
-                "epochs": epochs,
-                "seed": seed,
-                "kept": "averaged weights of the epoch with the highest mean AUC over the stress copies",
-                "temperature": "least negative log likelihood on the validation patients",
-                "threshold": (
-                    f"highest that keeps sensitivity {recipe.sensitivity} on the validation patients and "
-                    f"{recipe.sensitivity_stressed} on their stress copies"
-                ),
-                "software": {
-                    "torch": torch.__version__,
-                    "torchvision": torchvision.__version__,
-                    "lightning": lightning.__version__,
-                },
-            },
-            metrics={
-                "validation": evaluation.as_json(),
-                "stress": {
-                    name: {"auc": e.auc, "sensitivity": e.sensitivity, "specificity": e.specificity}
-                    for name, e in stressed.items()
-                },
-            },
-        ),
-        path,
+    record = WeightsRecord(
+        name=name,
+        version=f"{recipe.version}+{digest[:8]}",
+        manufacturer=MANUFACTURER,
+        architecture=recipe.architecture,
+        digest=digest,
+        labels=("pneumonia",),
+        threshold=threshold,
+        temperature=temperature,
+        preprocessing=recipe.preprocessing,
+        provenance={
+            "training_data": _counts(split.train),
+            "validation_data": _counts(split.validation),
+            "split": f"by patient, one part of {VALIDATION_PARTS}, seed {seed}",
+            "initial_weights": source,
+            "recipe": recipe.as_json(),
+            "epochs": epochs,
+            "seed": seed,
+            **_how_chosen(recipe),
+        },
+        metrics={
+            "validation": evaluation.as_json(),
+            "stress_copies": {copy: _summary(truth, values, threshold, patients) for copy, values in copies.items()},
+        },
     )
+    save_record(record, path)
     return path, evaluation
 
 
-def logits_of(network: Network, images: torch.Tensor) -> np.ndarray:
+def logits_of(network: Network, images: torch.Tensor) -> Logits:
     """(N, 1, S, S) uint8 to (N,) float64, computed in float32 as in service."""
     with torch.inference_mode():
         batches = [network(batch.float() / 255.0)[:, 0] for batch in images.split(VALIDATION_BATCH)]
     return torch.cat(batches).double().numpy()
+
+
+def _how_chosen(recipe: Recipe) -> dict[str, object]:
+    return {
+        "epoch_kept": "averaged weights of the epoch with the highest mean AUC over the stress copies",
+        "temperature": "Platt scaling on the validation patients; its offset is in the last layer's bias",
+        "threshold": (
+            f"highest that keeps sensitivity {recipe.sensitivity} over the validation patients' images and their "
+            f"stress copies ({', '.join(STRESSES)})"
+        ),
+        "software": {
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "lightning": lightning.__version__,
+        },
+    }
+
+
+def _summary(labels: Labels, probabilities: Logits, threshold: float, patients: Sequence[str]) -> dict[str, float]:
+    figures = evaluate(labels, probabilities, threshold, patients, resamples=0)
+    return {"auc": figures.auc, "sensitivity": figures.sensitivity, "specificity": figures.specificity}
+
+
+def _write(network: Network, path: Path) -> None:
+    """Aside first, then renamed: a file under the final name is whole."""
+    partial = path.with_suffix(".part")
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, partial)
+    partial.chmod(0o644)  # safetensors makes files that only their owner can read
+    partial.replace(path)
 
 
 def _tensors(samples: Sequence[Sample], recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:

@@ -48,6 +48,5 @@ RECIPE = Recipe(
     head_learning_rate=1e-3,
     weight_decay=0.02,
     ema_decay=0.99,
-    sensitivity=0.97,
-    sensitivity_stressed=0.95,
+    sensitivity=0.96,
 )
