@@ -68,10 +68,10 @@ def read_figures(session: Session) -> Figures:
         select(func.count(), func.min(Job.created_at)).where(Job.state == JobState.PENDING)
     ).one()
     return Figures(
-        instances=dict(session.execute(sources).tuples()),
+        instances=dict(session.execute(sources).all()),
         predictions={(outcome, name, version): count for outcome, name, version, count in predictions},
         deliveries={(state, destination): count for state, destination, count in deliveries},
-        events=dict(session.execute(kinds).tuples()),
+        events=dict(session.execute(kinds).all()),
         jobs_pending=jobs_pending,
         studies_waiting=session.scalar(select(func.count()).where(Study.reported_at.is_(None))) or 0,
         oldest_unanalysed_age=_age(at, oldest_job),
