@@ -45,7 +45,7 @@ def grey_table(dataset: Dataset, histogram: npt.NDArray[np.int64]) -> GreyTable:
         grey = modality / (2 ** integer(dataset, "BitsStored", 8) - 1)
         voi = "none"
     uniform = bool(np.ptp(stored[counted]) == 0)
-    if grey is None or (np.ptp(grey[counted]) == 0 and not uniform):
+    if grey is None or (np.ptp(np.clip(grey[counted], 0.0, 1.0)) == 0 and not uniform):
         why = "the image names no usable window" if grey is None else "the image's window shows a single grey"
         warnings.append(Finding("window_guessed", f"{why}; grey values follow the 0.5th to 99.5th percentile"))
         grey, voi = _percentile_window(modality, np.where(counted, histogram, 0)), "percentile"

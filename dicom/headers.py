@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 
 # What pydicom raises for values that break their VR.
 MALFORMED = (
-    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError,
-    struct.error,
+    ArithmeticError, AttributeError, BytesLengthException, EOFError, LookupError, NotImplementedError, RecursionError,
+    TypeError, ValueError, struct.error,
 )  # fmt: skip
 
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 9.1
@@ -28,6 +29,7 @@ _DATE = re.compile(r"(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 _TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
 _AGE = re.compile(r"[0-9]{3}[DWMY]")
 _UTF_8 = "ISO_IR 192"
+_ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")  # PS3.3 C.12.1.1.2: the default repertoire
 
 
 @contextlib.contextmanager
@@ -152,13 +154,15 @@ def _character_set(source: Dataset, texts: Sequence[str]) -> list[str]:
     """The source's defined terms, UTF-8 where they do not serve, nothing where plain ASCII needs nothing."""
     named = source.get("SpecificCharacterSet") or ""
     terms = [named] if isinstance(named, str) else [str(term or "") for term in named]  # the first may be empty
-    if len(terms) == 1 and terms[0] in ("", "ISO_IR 6"):  # PS3.3 C.12.1.1.2: the default repertoire is ASCII
+    if len(terms) == 1 and terms[0] in _ASCII:
         return [] if all(each.isascii() for each in texts) else [_UTF_8]
     return terms if set(terms) <= python_encoding.keys() and _holds(terms, texts) else [_UTF_8]
 
 
 def _holds(terms: list[str], texts: Sequence[str]) -> bool:
     """Whether text written in this character set reads back as it was."""
+    if terms[0] in _ASCII and any("\x80" <= letter <= "\xff" for each in texts for letter in each):
+        return False  # pydicom takes ASCII for Latin-1
     parts = [part for each in texts for part in re.split("[=^]", each)]  # PN components are encoded one by one
     try:
         with warnings.catch_warnings():

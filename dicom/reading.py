@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 
 from core.errors import FailedForGood
@@ -51,7 +51,7 @@ def read_source(file: BinaryIO) -> SourceImage:
                 raise FailedForGood("unsupported_transfer_syntax", transfer_syntax_uid)
             file.seek(0)
             dataset = dcmread(file)
-    except (InvalidDicomError, BytesLengthException, MemoryError, OSError, *MALFORMED) as exc:
+    except (InvalidDicomError, MemoryError, OSError, *MALFORMED) as exc:
         raise FailedForGood("unreadable_dicom", type(exc).__name__) from exc
     return SourceImage(
         dataset=dataset,
