@@ -1,0 +1,83 @@
+"""Who may call, and what may be sent. Closed by default: a caller that no source names is refused."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is imported
+
+from core.settings import Settings, Source
+from core.transfer_syntaxes import READABLE
+
+STORAGE_CLASSES = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,  # ends as "not analysed", which is an answer; a refusal is none
+    SecondaryCaptureImageStorage,
+)
+
+
+def supported_contexts() -> list[PresentationContext]:
+    verification = build_context(Verification, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+    return [verification, *(build_context(sop_class, list(READABLE)) for sop_class in STORAGE_CLASSES)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an association is refused, in a word and in the numbers of A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+
+    cause: str
+    result: int
+    source: int
+    diagnostic: int
+
+
+UNKNOWN_CALLING_AE_TITLE = Refusal("calling_ae_title_unknown", 1, 1, 3)
+ADDRESS_NOT_ALLOWED = Refusal("address_not_allowed", 1, 1, 3)
+UNKNOWN_CALLED_AE_TITLE = Refusal("called_ae_title_unknown", 1, 1, 7)
+TOO_MANY_ASSOCIATIONS = Refusal("too_many_associations", 2, 3, 2)  # transient: local limit exceeded
+
+
+class Admission:
+    def __init__(self, settings: Settings) -> None:
+        self._ae_title = settings.listener.ae_title
+        self._maximum_associations = settings.listener.maximum_associations
+        self._sources = {title: source for source in settings.sources for title in source.ae_titles}
+
+    def source(self, calling_ae_title: str, address: str) -> Source | None:
+        """The source that calls, or None when nobody of this name may call from there."""
+        source = self._sources.get(calling_ae_title.strip(" "))
+        return source if source and _is_among(address, source.addresses) else None
+
+    def judge(self, calling_ae_title: str, called_ae_title: str, address: str, established: int) -> Refusal | None:
+        """None lets the caller in; ``established`` is how many associations there are already."""
+        if called_ae_title.strip(" ") != self._ae_title:
+            return UNKNOWN_CALLED_AE_TITLE
+        if calling_ae_title.strip(" ") not in self._sources:
+            return UNKNOWN_CALLING_AE_TITLE
+        if self.source(calling_ae_title, address) is None:
+            return ADDRESS_NOT_ALLOWED
+        if established >= self._maximum_associations:
+            return TOO_MANY_ASSOCIATIONS
+        return None
+
+
+def _is_among(address: str, allowed: tuple[str, ...]) -> bool:
+    return not allowed or _canonical(address) in {_canonical(each) for each in allowed}
+
+
+def _canonical(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """A dual-stack socket sees 10.0.0.5 as ::ffff:10.0.0.5."""
+    parsed = ipaddress.ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
