@@ -11,6 +11,7 @@ from cli import (
     analyze_commands,
     delivery_commands,
     demo_commands,
+    health_commands,
     key_commands,
     model_commands,
     network_commands,
@@ -34,6 +35,7 @@ app.command()(service_commands.work)
 app.command()(service_commands.serve)
 app.command()(service_commands.migrate)
 app.command()(service_commands.doctor)
+app.command()(health_commands.alive)
 app.command()(network_commands.echo)
 app.command()(network_commands.send)
 app.command()(analyze_commands.analyze)

@@ -121,9 +121,9 @@ def _association(
 
 def _send_at_once(event: Event) -> None:
     """Nagle's algorithm would hold the end of each message back for some 40 ms."""
-    connection = event.assoc.dul.socket.socket
-    if connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _refusal(association: Association) -> Exception:

@@ -123,7 +123,8 @@ class _Results:
     def without_picture(
         self, source: SourceImage | None, analysis: Analysis, stage_seconds: dict[str, float]
     ) -> Analysed:
-        clock, results = time.perf_counter(), ()
+        clock = time.perf_counter()
+        results: tuple[BuiltResult, ...] = ()
         silent = any(reason.code == _NOTHING_WRITTEN_ABOUT for reason in analysis.reasons)
         if source is not None and not silent:
             results = (self._report(source, analysis, secondary_capture=None),)
