@@ -29,9 +29,12 @@ def train(  # noqa: PLR0917 - Typer calls it by name
     seed: Annotated[int, typer.Option(help="Decides split, order, augmentation and head.")] = 0,
 ) -> None:
     """Train a recipe on class folders and write weights with their record."""
+    from ml.recipe import load_recipe
     from ml.release import train_and_release
 
-    weights, evaluation = train_and_release(recipe, data=data, init=init, out=out, epochs=epochs, seed=seed)
+    weights, evaluation = train_and_release(
+        load_recipe(recipe), data=data, init=init, out=out, epochs=epochs, seed=seed
+    )
     console = Console()
     console.print(_table(evaluation, f"Validation patients, {evaluation.n} images"))
     console.print(f"Wrote {weights} and its record.")

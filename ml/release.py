@@ -15,7 +15,7 @@ from ml.calibration import Labels, Logits, calibrated, choose_threshold, fit_tem
 from ml.data import CLASSES, Sample, load_images, read_class_folders, split_by_patient
 from ml.evaluation import Evaluation, evaluate
 from ml.networks import BUILDERS, Network, initialise, shift_logits
-from ml.recipe import Recipe, load_recipe
+from ml.recipe import Recipe
 from ml.stress import STRESSES
 from ml.training import VALIDATION_BATCH, fit
 from ml.weights import WeightsRecord, digest_of, save_record
@@ -26,14 +26,15 @@ VALIDATION_PARTS = 8
 
 
 def train_and_release(
-    name: str, *, data: Path, init: str | None, out: Path, epochs: int | None = None, seed: int = 0
+    recipe: Recipe, *, data: Path, init: str | None, out: Path, epochs: int | None = None, seed: int = 0
 ) -> tuple[Path, Evaluation]:
-    """Train a recipe and write ``<out>/<name>.safetensors``, its ``.json`` record and ``metrics.csv``.
+    """Train and write ``<out>/<recipe's name>.safetensors``, its ``.json`` record and ``metrics.csv``.
+
+    Returns the path of the weights and what they reach on the validation patients.
 
     Raises:
-        ConfigurationError: no such recipe, data or starting weights that cannot be used.
+        ConfigurationError: data or starting weights that cannot be used.
     """
-    recipe = load_recipe(name)
     epochs = epochs or recipe.epochs
     torch.manual_seed(seed)  # the new head
     network = BUILDERS[recipe.architecture](recipe.preprocessing, dropout=recipe.dropout)
@@ -46,17 +47,17 @@ def train_and_release(
     truth = labels.numpy()
     temperature, offset = fit_temperature_and_offset(logits_of(network, images), truth)
     shift_logits(network, offset)
-    copies = {name: calibrated(logits_of(network, stress(images)), temperature) for name, stress in STRESSES.items()}
+    copies = {copy: calibrated(logits_of(network, stress(images)), temperature) for copy, stress in STRESSES.items()}
     threshold = choose_threshold(
         np.concatenate([*copies.values()]), np.tile(truth, len(copies)), sensitivity=recipe.sensitivity
     )
-    path = out / f"{name}.safetensors"
+    path = out / f"{recipe.name}.safetensors"
     _write(network, path)
     patients = [sample.patient for sample in split.validation]
     evaluation = evaluate(truth, copies["plain"], threshold, patients)
     digest = digest_of(path)
     record = WeightsRecord(
-        name=name,
+        name=recipe.name,
         version=f"{recipe.version}+{digest[:8]}",
         manufacturer=MANUFACTURER,
         architecture=recipe.architecture,
