@@ -160,7 +160,7 @@ class Demo:
             )
         )  # fmt: skip
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")},
+            **{name: value for name, value in os.environ.items() if _may_pass(name)},
             "PNEUMO_CONFIG": str(configuration.absolute()),
             "PNEUMO_HOME": str(self.folder.absolute() / "home"),
         }
@@ -275,6 +275,11 @@ class Demo:
             TimeElapsedColumn(),
             console=self._console,
         )
+
+
+def _may_pass(variable: str) -> bool:
+    """A demo has its own database, broker, ports and people; only the model may be the user's."""
+    return not variable.startswith("PNEUMO_") or variable == "PNEUMO_WORKER__WEIGHTS"
 
 
 def _pneumo(environment: Mapping[str, str], log: Any, command: str) -> subprocess.Popen[bytes]:
