@@ -6,7 +6,6 @@ from pydicom.sr.coding import Code
 
 # The finding and what is said of it
 PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
-FINDINGS = {"pneumonia": PNEUMONIA}  # by the label a model's record names
 LUNG = Code("39607008", "SCT", "Lung")
 PRESENT = Code("52101004", "SCT", "Present")  # CID 240
 ABSENT = Code("272519000", "SCT", "Absent")
@@ -51,3 +50,12 @@ CHEST = Code("816094009", "SCT", "Chest")
 THORACIC_STRUCTURE = Code("51185008", "SCT", "Thoracic structure (body structure)")
 THORACIC_CAVITY = Code("43799004", "SCT", "Thoracic cavity structure")
 CHEST_REGIONS = (CHEST, THORACIC_STRUCTURE, THORACIC_CAVITY, LUNG)
+
+_FINDINGS = {"pneumonia": PNEUMONIA}
+
+
+def finding(label: str) -> Code:
+    """The concept of what a model's record calls its label."""
+    if label not in _FINDINGS:
+        raise ValueError(f"a label needs a coded concept, one of {', '.join(_FINDINGS)}; got {label!r}")
+    return _FINDINGS[label]

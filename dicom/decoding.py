@@ -10,15 +10,33 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from core.errors import FailedForGood
 from core.transfer_syntaxes import READABLE
 from dicom.codestreams import frame_size
 from dicom.headers import MALFORMED, integer, quietly, text
 
-# A 100 megapixel radiograph would be 43 cm at 43 micrometres; the largest detectors have 20.
+# A detector of 43 x 43 cm would need pixels of 43 micrometres for this; chest radiographs have 4 to 20 million pixels.
 MAXIMUM_PIXELS = 100_000_000
+
+# Faster than GDCM, which pydicom would ask first, and better kept. Pillow also reads the JPEG files of training.
+_PREFERRED_PLUGIN = {
+    JPEGBaseline8Bit: "pillow",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+}
 
 Words = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -69,10 +87,18 @@ def _decode(dataset: Dataset) -> Words:
     if syntax == JPEGExtended12Bit and precision > 8:
         return _jpeg_extended(get_frame(dataset.PixelData, 0, number_of_frames=1), rows, columns)
     # Bits above Bits Stored and the sign are dealt with in greyscale.py, where High Bit counts as well.
-    options: dict[str, Any] = {"view_only": True, "correct_unused_bits": False, "allow_excess_frames": False}
-    pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, index=0, **options)
+    try:
+        pixels = _decode_with(_PREFERRED_PLUGIN.get(syntax, ""), dataset, syntax)
+    except RuntimeError:
+        pixels = _decode_with("", dataset, syntax)  # the others may read what breaks the standard
     native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     return native.view(np.uint8) if native.itemsize == 1 else native.view(np.uint16)
+
+
+def _decode_with(plugin: str, dataset: Dataset, syntax: UID) -> npt.NDArray[Any]:
+    options: dict[str, Any] = {"view_only": True, "correct_unused_bits": False, "allow_excess_frames": False}
+    pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, index=0, decoding_plugin=plugin, **options)
+    return pixels
 
 
 def _jpeg_extended(codestream: bytes, rows: int, columns: int) -> npt.NDArray[np.uint16]:

@@ -100,7 +100,7 @@ def _content(
     references: list[tuple[str, str, str]],
 ) -> sr.MeasurementReport:
     device = device_uid(model)
-    finding = codes.FINDINGS[model.label]
+    finding = codes.finding(model.label)
     measurements = None
     if analysis.prediction is not None:
         # Certainty rather than (122157, DCM, Probability): its unit is the per cent that viewers print, and CAD reports
@@ -131,8 +131,10 @@ def _content(
                 relationship_type=_CONTAINS,
             )
         )
-    for comment in comments:
-        items.append(sr.TextContentItem(name=codes.COMMENT, value=comment, relationship_type=_CONTAINS))
+    # The words come first, after the two tracking items: viewers that print values without their names would otherwise
+    # open a negative report with "Pneumonia".
+    for position, comment in enumerate(comments, start=2):
+        items.insert(position, sr.TextContentItem(name=codes.COMMENT, value=comment, relationship_type=_CONTAINS))
     report = sr.MeasurementReport(
         observation_context=_observed_by(model, device),
         procedure_reported=codes.IMAGING_PROCEDURE,

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, SecondaryCaptureImageStorage
 
 from core.records import Analysis, ModelIdentity, ResultKind
 from dicom import codes
@@ -17,6 +17,8 @@ from dicom.reading import SourceImage
 from dicom.sentences import remarks, result_sentence
 
 SERIES_NUMBER = 9001  # after whatever the modality numbers its own series
+# JPEG 2000's own syntax (4.91) may hold either kind: there the attribute alone counts.
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _SERIES_DESCRIPTION = "AI Grad-CAM overlay - RESEARCH, not for diagnosis"
 
 
@@ -58,7 +60,7 @@ def build(
     capture.DerivationDescription = derivation[:1024]
     capture.DerivationCodeSequence = [code_item(codes.SPATIAL_RESAMPLING), code_item(codes.PIXEL_MASK)]
     capture.SourceImageSequence = [_source_reference(source)]
-    _keep_lossy_compression(source.dataset, capture)
+    _keep_lossy_compression(source, capture)
 
     rows, columns, _ = picture.shape
     capture.SamplesPerPixel = 3
@@ -81,11 +83,12 @@ def _source_reference(source: SourceImage) -> Dataset:
     return item
 
 
-def _keep_lossy_compression(source: Dataset, capture: Dataset) -> None:
+def _keep_lossy_compression(source: SourceImage, capture: Dataset) -> None:
     """PS3.3 C.7.6.1.1.5: once lossy, every derived image is."""
-    capture.LossyImageCompression = "01" if text(source, "LossyImageCompression") == "01" else "00"
-    ratios = numbers(source, "LossyImageCompressionRatio")
-    methods = [str(method) for method in values(source, "LossyImageCompressionMethod")]
-    if capture.LossyImageCompression == "01" and ratios and len(ratios) == len(methods):
+    lossy = text(source.dataset, "LossyImageCompression") == "01" or source.transfer_syntax_uid in _LOSSY
+    capture.LossyImageCompression = "01" if lossy else "00"
+    ratios = numbers(source.dataset, "LossyImageCompressionRatio")
+    methods = [str(method) for method in values(source.dataset, "LossyImageCompressionMethod")]
+    if lossy and ratios and len(ratios) == len(methods):
         capture.LossyImageCompressionRatio = [f"{ratio:.4g}" for ratio in ratios]
         capture.LossyImageCompressionMethod = methods

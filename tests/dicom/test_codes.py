@@ -32,3 +32,9 @@ def test_value_and_meaning_are_a_pair(code: Code) -> None:
 
 def test_there_are_codes() -> None:
     assert len(EVERY_CODE) > 30
+
+
+def test_a_label_without_a_concept_is_refused_by_name() -> None:
+    assert codes.finding("pneumonia") is codes.PNEUMONIA
+    with pytest.raises(ValueError, match="got 'fracture'"):
+        codes.finding("fracture")

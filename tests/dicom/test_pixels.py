@@ -294,7 +294,7 @@ def test_five_megapixels_take_far_less_than_60_milliseconds() -> None:
     radiograph(dataset)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         radiograph(dataset)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.06
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.06  # of processor time: other processes may want the machine, too

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from highdicom import sr
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEGBaseline8Bit
 
 from core.records import Outcome
 from dicom import codes, report, secondary_capture
@@ -239,6 +240,8 @@ def test_a_lossy_source_makes_a_lossy_picture() -> None:
     capture = capture_of(as_source(dataset))
     assert (capture.LossyImageCompression, capture.LossyImageCompressionRatio) == ("01", 12.5)
     assert capture_of(SOURCES["clean"]).LossyImageCompression == "00"
+    undeclared = replace(SOURCES["clean"], transfer_syntax_uid=JPEGBaseline8Bit)
+    assert capture_of(undeclared).LossyImageCompression == "01"
 
 
 def test_the_same_analysis_makes_the_same_bytes() -> None:

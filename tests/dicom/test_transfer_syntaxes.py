@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import compress
 from pydicom.uid import JPEG2000, UID, ImplicitVRLittleEndian
 
@@ -165,4 +165,14 @@ def test_missing_pixel_data_fails_for_good() -> None:
     del dataset.PixelData
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     with pytest.raises(FailedForGood, match="no Pixel Data"):
+        stored_words(dataset)
+
+
+@pytest.mark.parametrize("syntax", [uid for uid in READABLE if UID(uid).is_encapsulated], ids=lambda uid: UID(uid).name)
+def test_half_a_codestream_is_no_image(syntax: str, tmp_path: Path) -> None:
+    """A decoder that fills the rest with grey would have the model judge half a chest."""
+    dataset, _ = encoded(syntax, tmp_path)
+    codestream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([codestream[: len(codestream) // 4 * 2]])
+    with pytest.raises(FailedForGood, match="undecodable_pixels"):
         stored_words(dataset)
