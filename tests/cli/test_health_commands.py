@@ -43,7 +43,7 @@ def test_a_worker_that_has_just_taken_a_message_is_alive(database: Database) -> 
         beat(session, WorkQueue.DELIVERY, socket.gethostname())
     code, said = ask("delivery")
     assert code == 0
-    assert "took a message off its queue 0 s ago" in said
+    assert "took a message off its queue" in said
 
 
 def test_neither_another_host_nor_another_queue_counts(database: Database) -> None:
@@ -60,7 +60,7 @@ def test_three_minutes_of_silence_are_too_long(database: Database) -> None:
         session.add(Heartbeat(queue="inference", worker=socket.gethostname(), at=now() - timedelta(seconds=200)))
     code, said = ask("inference")
     assert code == 1
-    assert "200 s ago" in said
+    assert "took a message off its queue 2" in said
 
 
 def test_a_database_that_cannot_be_asked_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
