@@ -207,15 +207,17 @@ class Demo:
                     return journeys
                 time.sleep(0.25)
 
-    def write_overlays(self) -> Path:
-        """The Secondary Captures that came back, as PNG too."""
+    def write_overlays(self, journeys: list[Journey]) -> Path:
+        """The Secondary Captures that came back, as PNG too; numbered as the radiographs were sent."""
         from PIL import Image
 
         folder = self.folder / "overlays"
         folder.mkdir()
-        for received in self._pacs.received():
-            if received.kind is ResultKind.SECONDARY_CAPTURE:
-                Image.fromarray(dcmread(received.path).pixel_array).save(folder / f"{received.path.stem}.png")
+        for number, journey in enumerate(journeys, start=1):
+            for result in journey.results:
+                if result.kind is ResultKind.SECONDARY_CAPTURE and journey.prediction is not None:
+                    picture = dcmread(result.path).pixel_array
+                    Image.fromarray(picture).save(folder / f"{number:02}-{journey.prediction['outcome']}.png")
         return folder
 
     @property

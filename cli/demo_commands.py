@@ -30,7 +30,7 @@ def demo(
         running.start()
         running.push(radiographs)
         journeys = running.wait(radiographs)
-        overlays = running.write_overlays()
+        overlays = running.write_overlays(journeys)
         if as_json:
             typer.echo(json.dumps(summary(journeys, overlays, running), indent=2))
         else:
