@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Engine, event, text
 
 from audit.models import Base
 from audit.schema import upgrade
 from audit.session import Database
-from tests.services import require_postgresql
+from tests.databases import temporary_postgresql
 
 KINDS = ("sqlite", "postgresql")
-
-
-@contextmanager
-def empty_server_database() -> Iterator[str]:
-    """URL of a new PostgreSQL database without tables, dropped afterwards."""
-    maintenance = require_postgresql()
-    name = f"pneumo_test_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(maintenance, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        yield make_url(maintenance).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
 
 
 @contextmanager
@@ -42,7 +25,7 @@ def migrated(kind: str, folder: Path) -> Iterator[str]:
         _migrate(url)
         yield url
         return
-    with empty_server_database() as url:
+    with temporary_postgresql() as url:
         _migrate(url)
         yield url
 

@@ -12,7 +12,8 @@ from sqlalchemy import inspect
 from audit import schema
 from audit.models import Base
 from audit.session import Database
-from tests.audit.databases import KINDS, empty_server_database
+from tests.audit.databases import KINDS
+from tests.databases import temporary_postgresql
 
 
 @pytest.fixture(params=KINDS)
@@ -20,7 +21,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
     else:
-        with empty_server_database() as url:
+        with temporary_postgresql() as url:
             yield url
 
 
