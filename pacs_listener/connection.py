@@ -93,6 +93,13 @@ class BoundedSocket(AssociationSocket):
         self._check(nr_bytes)
         return receive_exactly(self.socket, nr_bytes, self._limits.pdu_seconds)
 
+    def _shutdown_socket(self) -> None:
+        """pynetdicom does not close what it cannot shut down, such as a connection the peer has left."""
+        connection = self.socket
+        super()._shutdown_socket()
+        if connection is not None:
+            connection.close()
+
     def _check(self, nr_bytes: int) -> None:
         if nr_bytes > self._limits.pdu_bytes + _SLACK_BYTES:
             raise PeerMisbehaved(f"a PDU of {nr_bytes} bytes, {self._limits.pdu_bytes} were agreed")

@@ -79,6 +79,14 @@ class Handlers:
             cause=refusal.cause,
         )
 
+    def on_closed(self, event: Event) -> None:
+        """A peer that hangs up in the middle of a data set leaves a file that pynetdicom forgets."""
+        message = event.assoc.dimse.message
+        partial = None if message is None else message._data_set_file
+        if partial is not None:
+            partial.close()
+            Path(partial.name).unlink(missing_ok=True)
+
     def on_echo(self, _event: Event) -> int:
         return statuses.SUCCESS
 

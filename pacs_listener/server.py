@@ -91,6 +91,7 @@ class Listener:
                 ssl_context=_tls(self._settings),
                 evt_handlers=[
                     (evt.EVT_REQUESTED, self._handlers.on_requested),
+                    (evt.EVT_CONN_CLOSE, self._handlers.on_closed),
                     (evt.EVT_C_ECHO, self._handlers.on_echo),
                     (evt.EVT_C_STORE, self._handlers.on_store),
                 ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -29,6 +30,8 @@ from tests.services import free_port
 CALLER = "MODALITY1"
 MARKER_NAME = "Zyxwvut^Marker"
 MARKER_ID = "PID-QQ7731"
+
+_SOURCES = (Source(name="room 1", ae_titles=(CALLER, "MODALITY2"), issuer_of_patient_id="HOSPITAL"),)
 
 
 def radiograph(*, pixels: int = 64, **attributes: Any) -> Dataset:
@@ -116,8 +119,14 @@ class Room:
             return list(session.query(Instance).order_by(Instance.id))
 
     def events(self, kind: str) -> list[AuditEvent]:
-        with self.database.read() as session:
-            return list(session.query(AuditEvent).filter_by(kind=kind).order_by(AuditEvent.id))
+        """Waits for the first: a refusal is answered before it is recorded."""
+        deadline = time.monotonic() + 5
+        while True:
+            with self.database.read() as session:
+                events = list(session.query(AuditEvent).filter_by(kind=kind).order_by(AuditEvent.id))
+            if events or time.monotonic() > deadline:
+                return events
+            time.sleep(0.02)
 
     def files(self) -> list[str]:
         """Everything in the spool, as names."""
@@ -136,6 +145,7 @@ class Room:
         finally:
             if association.is_established:
                 association.release()
+            close(association)
 
 
 def associate(port: int, calling: str, called: str, classes: tuple[str, ...], **more: Any) -> Association:
@@ -146,6 +156,13 @@ def associate(port: int, calling: str, called: str, classes: tuple[str, ...], **
     return ae.associate("127.0.0.1", port, ae_title=called, **more)
 
 
+def close(association: Association) -> None:
+    """pynetdicom leaves a connection open that it cannot shut down, such as one its peer has dropped."""
+    transport = association.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.close()
+
+
 @contextmanager
 def running(
     home: Path, database_url: str = "", sources: tuple[Source, ...] | None = None, **listener: Any
@@ -153,7 +170,7 @@ def running(
     settings = Settings(
         home=home,
         database_url=database_url,
-        sources=sources or (Source(name="room 1", ae_titles=(CALLER, "MODALITY2"), issuer_of_patient_id="HOSPITAL"),),
+        sources=_SOURCES if sources is None else sources,
         listener=ListenerSettings(**{"port": free_port(), "disk_reserve_bytes": 0, **listener}),
     )
     database, spool = Database(settings.database), Spool(settings.spool)

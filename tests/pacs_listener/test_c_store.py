@@ -11,14 +11,30 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation, generate_uid
+from sqlalchemy.orm import Session
 
-from audit.models import Job, ResultObject
+from audit.models import Job, ModelVersion, Prediction, ResultObject
+from audit.session import Database
 from core.broker import WorkQueue
 from core.logs import configure_logs
+from core.records import Outcome, ResultKind
+from core.settings import ListenerSettings, Settings, Source
+from core.spool import Spool
 from pacs_listener import statuses
+from pacs_listener.server import build_server
 from tests.databases import temporary_postgresql
-from tests.pacs_listener.room import CALLER, MARKER_ID, MARKER_NAME, Room, data_set_of, radiograph, running, write
-from tests.services import require_program
+from tests.pacs_listener.room import (
+    CALLER,
+    MARKER_ID,
+    MARKER_NAME,
+    Room,
+    WatchingWaker,
+    data_set_of,
+    radiograph,
+    running,
+    write,
+)
+from tests.services import free_port, require_program
 
 
 def send(room: Room, *datasets: Dataset | Path) -> list[Dataset]:
@@ -104,10 +120,7 @@ def test_own_result_is_success_and_dropped(room: Room) -> None:
     assert [event.subject for event in room.events("own_result.returned")] == [own.SOPInstanceUID]
 
 
-def _book_result(session, instance_id: int, sop_instance_uid: str) -> None:
-    from audit.models import ModelVersion, Prediction
-    from core.records import Outcome, ResultKind
-
+def _book_result(session: Session, instance_id: int, sop_instance_uid: str) -> None:
     model = ModelVersion(
         device_uid="2.25.1", name="m", version="1", manufacturer="p", digest="0" * 64, preprocessing="{}",
         label="pneumonia", threshold=0.5, temperature=1.0,
@@ -119,17 +132,11 @@ def _book_result(session, instance_id: int, sop_instance_uid: str) -> None:
     )
     session.add(prediction)
     session.flush()
-    session.add(
-        ResultObject(
-            prediction_id=prediction.id,
-            kind=ResultKind.SECONDARY_CAPTURE,
-            sop_class_uid="1.2",
-            sha256="0" * 64,
-            sop_instance_uid=sop_instance_uid,
-            series_instance_uid="1.2.3",
-            spool_name="results/none.dcm",
-        )  # fmt: skip
-    )
+    result = ResultObject(
+        prediction_id=prediction.id, kind=ResultKind.SECONDARY_CAPTURE, sop_class_uid="1.2", sha256="0" * 64,
+        sop_instance_uid=sop_instance_uid, series_instance_uid="1.2.3", spool_name="results/none.dcm",
+    )  # fmt: skip
+    session.add(result)
 
 
 @pytest.mark.parametrize(
@@ -242,13 +249,6 @@ def test_database_down_is_a_failure_and_leaves_no_file(room: Room) -> None:
 
 
 def test_postgresql_down_is_a_failure(tmp_path: Path) -> None:
-    from audit.session import Database
-    from core.settings import ListenerSettings, Settings, Source
-    from core.spool import Spool
-    from pacs_listener.server import build_server
-    from tests.pacs_listener.room import WatchingWaker
-    from tests.services import free_port
-
     settings = Settings(
         home=tmp_path,
         database_url=f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/none",
