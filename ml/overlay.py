@@ -20,8 +20,10 @@ SMALLEST = 512
 NARROWEST = 480
 """The banner's words need this width; a narrower picture gets black margins."""
 
-STRONGEST = 0.6
+STRONGEST = 0.5
 """Opacity of the hottest place: the lung stays visible under it."""
+FAINTEST = 0.4
+"""Share of the peak at which colour begins: below it a map spreads over the whole chest and says little."""
 
 # Anchors of matplotlib's "plasma" (CC0): even steps of lightness, safe for colour-blind readers, never grey. Its last
 # tenth is left out, since yellow over grey turns green.
@@ -58,8 +60,8 @@ def render(
 ) -> npt.NDArray[np.uint8]:
     """(H, W) float32 in [0, 1], high is white, to (h, w, 3) uint8 RGB; the picture on top, the banner below.
 
-    Colour is the share of the map's own peak. Below the operating point it fades with probability / threshold, so that
-    a clearly negative image, whose map is mere noise scaled up, stays grey.
+    Colour is the share of the map's own peak, from FAINTEST on. Below the operating point shares are lowered by
+    probability / threshold, so that a clearly negative image, whose map is mere noise scaled up, stays grey.
     """
     picture = _to_reading_size(image, reading_size)
     peak = _peak_share(caption) if heatmap is not None and heatmap.values.max() > 0 else 0.0
@@ -93,8 +95,14 @@ def _blend(colours: npt.NDArray[np.float32], values: npt.NDArray[np.float32], pe
     height, width = colours.shape[:2]
     smooth = Image.fromarray(values / values.max()).resize((width, height), Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth, dtype=np.float32), 0.0, 1.0) * np.float32(peak)
-    alpha = (STRONGEST * share)[..., None]
-    return colours * (1.0 - alpha) + _colour_of(share) * alpha
+    return _tint(colours, share)
+
+
+def _tint(colours: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Grey values (h, w, 3) in [0, 255] under the colour of each place's share of the peak (h, w) in [0, 1]."""
+    heat = np.clip((share - FAINTEST) / (1.0 - FAINTEST), 0.0, 1.0)
+    alpha = (STRONGEST * heat)[..., None]
+    return colours * (1.0 - alpha) + _colour_of(heat) * alpha
 
 
 def _colour_of(share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -156,15 +164,14 @@ class _Banner:
         self._draw.line((self._margin, self._y, self._width - self._margin, self._y), fill=_RULE)
         self._y += self._unit // 2
         length = self._width - 2 * self._margin
-        share = np.linspace(0.0, 1.0, length, dtype=np.float32)
+        share = np.linspace(0.0, 1.0, length, dtype=np.float32)[None]
         # Over the grey of soft tissue, so that the bar has the colours of the picture and not of the bare palette.
-        bar = np.full((1, length, 3), 90.0, dtype=np.float32)
-        alpha = (STRONGEST * share)[None, :, None]
-        bar = np.repeat(bar * (1 - alpha) + _colour_of(share)[None] * alpha, max(8, self._unit // 2), axis=0)
+        bar = np.repeat(_tint(np.full((1, length, 3), 90.0, np.float32), share), max(8, self._unit // 2), axis=0)
         self._image.paste(Image.fromarray(np.rint(bar).astype(np.uint8)), (self._margin, self._y))
         self._y += bar.shape[0] + self._unit // 4
         small = self._font(0.8)
-        for text, x, anchor in (("0", 0.0, "la"), ("50 %", 0.5, "ma"), ("100 % of peak", 1.0, "ra")):
+        begin = f"{100 * FAINTEST:.0f} %"
+        for text, x, anchor in (("0", 0.0, "la"), (begin, FAINTEST, "ma"), ("100 % of peak", 1.0, "ra")):
             self._draw.text((self._margin + x * length, self._y), text, font=small, fill=_MUTED, anchor=anchor)
         self._y += round(self._unit * 1.3)
         faded = "" if peak >= 1 else f" Below the operating point colours fade: at most {100 * peak:.0f} % here."
