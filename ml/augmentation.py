@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tf
+
+
+def through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """(1, H, W) uint8 after being saved as JPEG. Pillow's codec, since torchvision's leaves the library."""
+    stored = BytesIO()
+    Image.fromarray(image[0].numpy()).save(stored, format="JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(stored)))[None]
 
 
 def _uniform(low: float, high: float) -> float:
@@ -25,6 +35,20 @@ class RandomGamma(v2.Transform):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         return tf.adjust_gamma(inpt, params["gamma"])
+
+
+class RandomJPEG(v2.Transform):
+    """Loss of another exporter's compression."""
+
+    def __init__(self, lowest: int, highest: int) -> None:
+        super().__init__()
+        self._qualities = (lowest, highest + 1)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
+        return {"quality": int(torch.randint(*self._qualities, ()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return through_jpeg(inpt, params["quality"])
 
 
 class RandomBorder(v2.Transform):

@@ -12,6 +12,8 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tf
 
+from ml.augmentation import through_jpeg
+
 Stress = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -36,7 +38,7 @@ def _crop(images: torch.Tensor, height: float, width: float) -> torch.Tensor:
 
 
 def _jpeg(images: torch.Tensor) -> torch.Tensor:
-    return torch.stack([tf.jpeg(image, quality=30) for image in images])
+    return torch.stack([through_jpeg(image, quality=30) for image in images])
 
 
 # (N, 1, S, S) uint8 -> the same. "plain" stands first.

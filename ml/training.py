@@ -19,12 +19,15 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import BinaryAUROC
 from torchvision.transforms import v2
 
+from core.errors import ConfigurationError
 from ml.data import Radiographs
 from ml.networks import Network
 from ml.recipe import Recipe
 from ml.stress import STRESSES
 
 VALIDATION_BATCH = 64
+FEWEST_STEPS = 4
+"""Below this the schedule has no room to rise and fall."""
 
 
 class FineTuning(lightning.LightningModule):
@@ -78,7 +81,7 @@ class FineTuning(lightning.LightningModule):
             optimizer,
             max_lr=[recipe.backbone_learning_rate, recipe.head_learning_rate],
             total_steps=self.steps,
-            pct_start=0.1,
+            pct_start=max(0.1, 2 / self.steps),  # at least one step of warm-up
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -107,6 +110,9 @@ def fit(
 
     Args:
         train, validation: images (N, 1, S, S) uint8 and labels (N,) int64.
+
+    Raises:
+        ConfigurationError: too few images for a schedule.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(seed, workers=True, verbose=False)
@@ -124,9 +130,13 @@ def fit(
     stressed = [
         DataLoader(TensorDataset(stress(images), labels), batch_size=VALIDATION_BATCH) for stress in STRESSES.values()
     ]
-    module = FineTuning(
-        network, recipe, class_counts=torch.bincount(train[1], minlength=2).tolist(), steps=epochs * len(loader)
-    )
+    steps = epochs * len(loader)
+    if steps < FEWEST_STEPS:
+        raise ConfigurationError(
+            f"{len(train[1])} training images make {steps} batches of {recipe.batch_size} in {epochs} epochs, and "
+            f"training needs {FEWEST_STEPS}: give more images or epochs"
+        )
+    module = FineTuning(network, recipe, class_counts=torch.bincount(train[1], minlength=2).tolist(), steps=steps)
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
         # In-memory loaders for validation need no workers.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torchvision.transforms import v2
 
-from ml.augmentation import RandomBorder, RandomGamma
+from ml.augmentation import RandomBorder, RandomGamma, RandomJPEG
 from ml.preprocessing import Preprocessing
 from ml.recipe import Recipe
 
@@ -26,7 +26,7 @@ AUGMENTATION = v2.Compose([
     RandomGamma(0.6, 1.7),
     v2.ColorJitter(brightness=0.25, contrast=0.35),
     v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.6))], p=0.3),
-    v2.RandomApply([v2.JPEG((30, 95))], p=0.3),
+    v2.RandomApply([RandomJPEG(30, 95)], p=0.3),
     v2.ToDtype(torch.float32, scale=True),
     v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.3),
     v2.RandomErasing(p=0.25, scale=(0.01, 0.08), value=0.0),
