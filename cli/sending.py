@@ -94,6 +94,7 @@ def open_association(
         raise ConfigurationError(f"there is no host named {target.host}") from exc
     if not association.is_established:
         raise _why_not(association, target, calling_ae_title)
+    _leave_answers_alone(association)
     try:
         yield association
     finally:
@@ -105,6 +106,16 @@ def _send_at_once(event: Event) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _leave_answers_alone(association: Association) -> None:
+    """Keep pynetdicom's own thread from taking the answer that ``send_c_store`` waits for.
+
+    Before a request that thread is told to pause, and believed to have paused a moment too early (3.0.4): on a busy
+    machine it now and then takes the answer, which then counts as never given. An SCU has no other messages to take.
+    """
+    take = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
 
 
 def _why_not(association: Association, target: Target, calling_ae_title: str) -> ConfigurationError:

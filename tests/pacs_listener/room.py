@@ -153,7 +153,11 @@ def associate(port: int, calling: str, called: str, classes: tuple[str, ...], **
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = 10
     for sop_class_uid in classes:
         ae.add_requested_context(sop_class_uid, ExplicitVRLittleEndian)
-    return ae.associate("127.0.0.1", port, ae_title=called, **more)
+    association = ae.associate("127.0.0.1", port, ae_title=called, **more)
+    # As in cli.sending: on a busy machine pynetdicom's own thread takes an answer now and then.
+    take = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)
+    return association
 
 
 def close(association: Association) -> None:
