@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import ConfigurationError, FailedForGood
-from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
-    from pynetdicom.events import Event, EventHandlerType
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 
@@ -79,43 +77,25 @@ def open_association(
     Raises:
         ConfigurationError: there is no association; the message says what to do about it.
     """
-    from pynetdicom import AE, evt
+    from worker.scu import request_association
 
-    ae = AE(ae_title=calling_ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = _TIMEOUT_SECONDS
-    for sop_class, syntax in contexts:
-        ae.add_requested_context(sop_class, syntax)
-    handlers: list[EventHandlerType] = [(evt.EVT_CONN_OPEN, _send_at_once)]
     try:
-        association = ae.associate(target.host, target.port, ae_title=target.ae_title, evt_handlers=handlers)
+        association = request_association(
+            target.host,
+            target.port,
+            ae_title=target.ae_title,
+            calling_ae_title=calling_ae_title,
+            contexts=contexts,
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
     except socket.gaierror as exc:
         raise ConfigurationError(f"there is no host named {target.host}") from exc
     if not association.is_established:
         raise _why_not(association, target, calling_ae_title)
-    _leave_answers_alone(association)
     try:
         yield association
     finally:
         association.release()
-
-
-def _send_at_once(event: Event) -> None:
-    """Nagle's algorithm would hold the end of each message back for some 40 ms."""
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _leave_answers_alone(association: Association) -> None:
-    """Keep pynetdicom's own thread from taking the answer that ``send_c_store`` waits for.
-
-    Before a request that thread is told to pause, and believed to have paused a moment too early (3.0.4): on a busy
-    machine it now and then takes the answer, which then counts as never given. An SCU has no other messages to take.
-    """
-    take = association.dimse.get_msg
-    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
 
 
 def _why_not(association: Association, target: Target, calling_ae_title: str) -> ConfigurationError:

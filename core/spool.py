@@ -45,7 +45,7 @@ class Spool:
             path.unlink()
             return name
         target = Path(self._root, name)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folder(target.parent)
         _sync(path)
         try:
             path.replace(target)
@@ -67,7 +67,7 @@ class Spool:
             self._filesystem.pipe_file(f"{self._root}/{name}", content)  # object stores put whole objects
             return name
         target = Path(self._root, name)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_folder(target.parent)
         partial = target.with_suffix(".part")
         with partial.open("wb") as file:
             file.write(content)
@@ -96,6 +96,14 @@ class Spool:
     def probe(self) -> None:
         """Raises OSError where nothing can be written."""
         self.release(self.write(b"probe", "received"))
+
+    def _make_folder(self, folder: Path) -> None:
+        """A new folder's name lies in its parent, which is synced as well: a power cut must not take the file's way."""
+        if folder.is_dir():
+            return
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sync(folder.parent)
+        _sync(Path(self._root))
 
     def _upload(self, path: Path, name: str) -> None:
         self._filesystem.makedirs(f"{self._root}/{name.rsplit('/', 1)[0]}", exist_ok=True)

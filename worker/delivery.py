@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 
 from core.errors import FailedForGood, RetryLater
 from core.records import DeliveryJob
 from core.settings import DeliverySettings, Destination
 from core.spool import Spool
+from worker.scu import request_association
 
 # PS3.4 B.2.3 and PS3.7 C.4 and C.5: what repeating cannot change. 0xA9xx and 0xCxxx are families.
 _PERMANENT = {
@@ -95,21 +93,23 @@ def deliver(
 def _association(
     deliveries: list[DeliveryJob], destination: Destination, calling_ae_title: str
 ) -> Iterator[Association]:
-    ae = AE(ae_title=calling_ae_title)
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = destination.timeout_seconds
     # A context for each syntax, or the PACS would choose: our bytes go as they are wherever it takes Explicit VR.
     contexts = [
-        build_context(sop_class_uid, syntax)
+        (sop_class_uid, syntax)
         for sop_class_uid in sorted({delivery.sop_class_uid for delivery in deliveries})
         for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     ]
-    association = ae.associate(
-        destination.host,
-        destination.port,
-        contexts=contexts,
-        ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
-    )
+    try:
+        association = request_association(
+            destination.host,
+            destination.port,
+            ae_title=destination.ae_title,
+            calling_ae_title=calling_ae_title,
+            contexts=contexts,
+            timeout_seconds=destination.timeout_seconds,
+        )
+    except OSError as exc:
+        raise RetryLater("unknown_host") from exc
     if not association.is_established:
         raise _refusal(association)
     try:
@@ -117,13 +117,6 @@ def _association(
     finally:
         if association.is_established:
             association.release()
-
-
-def _send_at_once(event: Event) -> None:
-    """Nagle's algorithm would hold the end of each message back for some 40 ms."""
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _refusal(association: Association) -> Exception:

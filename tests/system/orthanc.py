@@ -43,12 +43,12 @@ class Orthanc:
         )
 
     def start(self) -> None:
-        log = (self._folder / "orthanc.log").open("ab")
         # DCMTK leaves Nagle's algorithm on, which costs 40 ms per object.
         environment = {**os.environ, "TCP_NODELAY": "1"}
-        self._process = subprocess.Popen(
-            [self._program, str(self._configuration)], stdout=log, stderr=log, env=environment
-        )
+        with (self._folder / "orthanc.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, str(self._configuration)], stdout=log, stderr=log, env=environment
+            )
         deadline = time.monotonic() + 30
         while True:
             try:

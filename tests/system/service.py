@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -103,11 +104,12 @@ class Service:
     def start(self, *names: str) -> None:
         for name in names:
             self._starts += 1
-            log = (self.folder / f"{self._starts:02}-{name.replace(' ', '_')}.log").open("ab")
-            self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", *name.split()],
-                env=self.environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+            path = self.folder / f"{self._starts:02}-{name.replace(' ', '_')}.log"
+            with path.open("ab") as log:
+                self._processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "cli.main", *name.split()],
+                    env=self.environment, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
 
     def kill(self, name: str) -> None:
         """kill -9: no handler runs, nothing is given back."""
@@ -149,16 +151,12 @@ class Service:
             cursor = {"cursor": page["next"]}
 
     def wait_ready(self) -> None:
-        wait_until(lambda: self._answers("/health/ready"), 90, "the service to be ready")
+        wait_until(lambda: self._answers("/health/ready"), 240, "the service to be ready")
 
     def wait_listening(self) -> None:
-        import socket
-
-        def connects() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.listener_port)) == 0
-
-        wait_until(connects, 60, "the listener to listen")
+        """Listener and API; a worker may be there or not."""
+        wait_until(lambda: _connects(self.listener_port), 120, "the listener to listen")
+        wait_until(lambda: self._answers("/health/live"), 120, "the API to answer")
 
     def _answers(self, path: str) -> bool:
         try:
@@ -166,6 +164,11 @@ class Service:
         except (urllib.error.URLError, ConnectionError):
             return False
         return True
+
+
+def _connects(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

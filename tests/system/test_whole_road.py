@@ -207,13 +207,13 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed(
         _forget_messages(service, environment)
 
         service.start(INFERENCE)
-        wait_until(lambda: len(service.predictions()) > 0, 90, "the first batch")
+        wait_until(lambda: len(service.predictions()) > 0, 240, "the first batch")
         service.kill(INFERENCE)
         finished = len(service.predictions())
         assert finished < len(radiographs), "the worker was killed too late to show anything"
 
         service.start(INFERENCE, DELIVERY)
-        wait_until(lambda: len(service.predictions()) == len(radiographs), 120, "every image to have an outcome")
+        wait_until(lambda: len(service.predictions()) == len(radiographs), 240, "every image to have an outcome")
         wait_until(lambda: _tried(service), 30, "a delivery to fail while the PACS is down")
         pacs.start()
         wait_until(lambda: len(pacs.get("/instances")) > 0, 30, "the first result in the PACS")
