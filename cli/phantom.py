@@ -40,11 +40,11 @@ class Sample:
 
 SAMPLES = (
     Sample(3, False, 1200, 1400, "DEMO-001", "Demo^Ada", "F", "003Y"),
-    Sample(4, True, 800, 1400, "DEMO-002", "Demo^Ben", "M", "002Y"),
-    Sample(12, False, 1400, 1250, "DEMO-003", "Demo^Cleo", "F", "004Y"),
-    Sample(18, True, 840, 1480, "DEMO-004", "Demo^Dov", "M", "003Y"),
-    Sample(6, False, 1300, 1520, "DEMO-005", "Demo^Eli", "M", "002Y"),
-    Sample(20, True, 760, 1330, "DEMO-006", "Demo^Fay", "F", "004Y"),
+    Sample(8, True, 980, 1400, "DEMO-002", "Demo^Ben", "M", "002Y"),
+    Sample(12, False, 1320, 1250, "DEMO-003", "Demo^Cleo", "F", "004Y"),
+    Sample(20, True, 1020, 1480, "DEMO-004", "Demo^Dov", "M", "003Y"),
+    Sample(1, False, 980, 1400, "DEMO-005", "Demo^Eli", "M", "002Y"),
+    Sample(19, True, 1100, 1500, "DEMO-006", "Demo^Fay", "F", "004Y"),
 )
 
 

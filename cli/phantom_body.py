@@ -58,9 +58,8 @@ def _outline(child: Child, x: Floats, y: Floats) -> Floats:
         joint = np.array([side * joint_x, joint_y])
         parts.append(_capsule(x, y, np.array([side * 18.0, -12.0]), joint - (side * 6, 0), radii=(36.0, 31.0)))
         parts.append(_capsule(x, y, joint, child.elbow(side)[:2], radii=(28.0, 21.0)))
-        parts.append(
-            _capsule(x, y, joint, np.array([side * (child.half_width - 8), joint_y + 60.0]), radii=(30.0, 22.0))
-        )
+        armpit = np.array([side * (child.half_width - 8), joint_y + 60.0])
+        parts.append(_capsule(x, y, joint, armpit, radii=(30.0, 22.0)))
     return np.sum([part**4 for part in parts], axis=0) ** 0.25
 
 

@@ -128,16 +128,4 @@ def _jaw(child: Child) -> Iterator[Cloud]:
     turn = np.linspace(-1.35, 1.35, 60)
     x, z = 33.0 * np.sin(turn), 12.0 + 40.0 * np.cos(turn)
     y = child.chin - 26.0 * (1 - np.cos(turn)) - 4.0
-    yield tube(np.stack([x, y, z], axis=1), (4.0, 9.0), 1.1 * CORTEX, 0.45)
-    for row in (-15.0, -24.0):
-        for tooth in np.linspace(-1.1, 1.1, 10):
-            foot = np.array(
-                [28.0 * np.sin(tooth), child.chin + row - 26 * (1 - np.cos(tooth)), 8.0 + 38.0 * np.cos(tooth)]
-            )
-            yield tube(
-                np.stack([foot, foot + np.array([0.0, 6.5, 0.0])]),
-                (2.5, 2.2),
-                1.5 * CORTEX,
-                1.2,
-                facing=(0.0, 0.0, 1.0),
-            )
+    yield tube(np.stack([x, y, z], axis=1), (4.0, 9.0), 0.8 * CORTEX, 0.45)
