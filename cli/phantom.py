@@ -1,8 +1,9 @@
 """Synthetic frontal chest radiographs of children: the samples this project ships.
 
-They are drawn by the code of the ``phantom_*`` modules alone. No image of a patient is in them, and no number measured
-on one. A child is built from its seed (chest, heart, diaphragm, bones, vessels, air spaces), X-rays are sent through it
-(attenuation, scatter, quantum noise), and the film is shown as a viewer would show it.
+They are drawn by the code of the ``phantom_*`` modules alone: no image of a patient is in them, whole or in part. Only
+ranges of build and brightness were set by looking at real films beside them. A child is built from its seed (chest,
+heart, diaphragm, bones, vessels, air spaces), X-rays are sent through it (attenuation, scatter, quantum noise), and
+the film is shown as a viewer would show it.
 
 The seeds and formats of ``SAMPLES`` were chosen so that the demo shows both outcomes. What the model says about them
 therefore says nothing about how good the model is.
