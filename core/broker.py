@@ -81,7 +81,7 @@ class Waker:
     """Sends wake-ups from a thread of its own: a broker that hangs never holds up whoever committed the row."""
 
     def __init__(self, app: Celery) -> None:
-        self._app = app
+        self._app, self._closing = app, False
         self._pending: queue.SimpleQueue[tuple[WorkQueue, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
         self._thread.start()
@@ -91,16 +91,26 @@ class Waker:
         self._pending.put((work_queue, row_id))
 
     def close(self, timeout: float = 5) -> None:
+        self._closing = True
         self._pending.put(None)
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (item := self._pending.get()) is not None:
+        while (item := self._pending.get()) is not None and not self._closing:
             work_queue, row_id = item
             try:
                 send_wake_up(self._app, work_queue, row_id)
             except OperationalError as exc:
-                log.warning("wake_up_not_sent", queue=work_queue, row_id=row_id, cause=type(exc).__name__)
+                # Each try takes seconds while the broker is away. The sweeper wakes for whatever is due by then.
+                dropped = 1 + self._drop_pending()
+                log.warning("wake_ups_not_sent", queue=work_queue, number=dropped, cause=type(exc).__name__)
+
+    def _drop_pending(self) -> int:
+        dropped = 0
+        while not self._closing and not self._pending.empty():
+            self._pending.get()
+            dropped += 1
+        return dropped
 
 
 def send_wake_up(app: Celery, work_queue: WorkQueue, row_id: int) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -9,7 +11,14 @@ from core.logs import configure_logs, describe, get_logger
 
 
 @pytest.fixture(autouse=True)
-def fresh_structlog() -> None:
+def logging_as_before() -> Iterator[None]:
+    """What a process configures once must not reach the tests after this one."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    structlog.reset_defaults()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     structlog.reset_defaults()
 
 

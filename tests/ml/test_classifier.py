@@ -85,6 +85,7 @@ def test_starting_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
 
 def test_without_a_network_both_ways_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request._opener", None)  # made at the first use, with the proxies of that moment
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: refused at once
     with pytest.raises(ConfigurationError, match=r"--init FILE.*--init none"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.services import free_port, require_program
 
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -66,12 +67,12 @@ class Orthanc:
             self._process = None
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._http_port}{path}", timeout=10) as answer:
+        with _DIRECTLY.open(f"http://127.0.0.1:{self._http_port}{path}", timeout=10) as answer:
             return json.load(answer)
 
     def file(self, instance: str) -> bytes:
         url = f"http://127.0.0.1:{self._http_port}/instances/{instance}/file"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with _DIRECTLY.open(url, timeout=10) as answer:
             content: bytes = answer.read()
             return content
 

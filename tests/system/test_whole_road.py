@@ -258,6 +258,8 @@ def test_a_stranger_is_refused_and_the_refusal_is_recorded(
         service.start(LISTENER, API)
         service.wait_listening()
         assert push(service, studies[:1], calling_ae_title="STRANGER") != 0
+        # The answer goes out before the event is written.
+        wait_until(lambda: service.ask("/v1/events", kind="association.refused")["items"] != [], 10, "the event")
         events = service.ask("/v1/events", kind="association.refused")["items"]
         assert [event["actor"] for event in events] == ["STRANGER"]
         assert service.predictions() == []
