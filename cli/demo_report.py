@@ -76,4 +76,4 @@ def _timing(journeys: Sequence[Journey]) -> dict[str, float]:
 
 
 def _tail(uid: str) -> str:
-    return f"...{uid[-12:]}"
+    return f"...{uid[-8:]}"

@@ -19,7 +19,7 @@ import redis
 from pydicom import dcmread
 
 from tests.databases import temporary_postgresql
-from tests.services import require_images, require_program, require_redis
+from tests.services import require_images, require_program, require_rabbitmq, require_redis
 from tests.system.orthanc import COMPREHENSIVE_SR, SECONDARY_CAPTURE, Orthanc
 from tests.system.radiographs import ID_MARKER, NAME_MARKER, Radiograph, write_studies
 from tests.system.service import API, DELIVERY, EVERYTHING, INFERENCE, LISTENER, Service, wait_until
@@ -248,6 +248,24 @@ def _tried(service: Service) -> bool:
     rows = service.predictions()
     detail = service.ask(f"/v1/predictions/{rows[0]['id']}")
     return any(delivery["attempts"] > 0 for result in detail["results"] for delivery in result["deliveries"])
+
+
+def test_rabbitmq_carries_the_same_road(studies: list[Radiograph], pacs: Orthanc, tmp_path: Path) -> None:
+    pacs.start()
+    service = Service(
+        tmp_path / "service",
+        pacs_ae_title=pacs.ae_title,
+        pacs_port=pacs.port,
+        environment={"PNEUMO_BROKER_URL": require_rabbitmq()},
+    )
+    try:
+        service.start(*EVERYTHING)
+        service.wait_ready()
+        push_each(service, studies[:3])
+        wait_until(lambda: all_sent(service, 3), 120, "every result to be sent")
+        assert_one_result_each(pacs, service, studies[:3])
+    finally:
+        service.stop()
 
 
 def test_a_stranger_is_refused_and_the_refusal_is_recorded(
