@@ -93,7 +93,11 @@ def upgrade() -> None:
     with op.batch_alter_table("studies", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_studies_patient_id"), ["patient_id"], unique=False)
         batch_op.create_index(
-            "ix_studies_unreported", ["last_received_at"], unique=False, postgresql_where=sa.text("reported_at IS NULL")
+            "ix_studies_unreported",
+            ["last_received_at"],
+            unique=False,
+            postgresql_where=sa.text("reported_at IS NULL"),
+            sqlite_where=sa.text("reported_at IS NULL"),
         )
 
     op.create_table(
@@ -146,7 +150,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("instance_id", name=op.f("uq_jobs_instance_id")),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.create_index("ix_jobs_due", ["due_at"], unique=False, postgresql_where=sa.text("state = 'pending'"))
+        batch_op.create_index(
+            "ix_jobs_due",
+            ["due_at"],
+            unique=False,
+            postgresql_where=sa.text("state = 'pending'"),
+            sqlite_where=sa.text("state = 'pending'"),
+        )
 
     op.create_table(
         "predictions",
@@ -265,13 +275,21 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_deliveries_due", ["destination", "due_at"], unique=False, postgresql_where=sa.text("state = 'pending'")
+            "ix_deliveries_due",
+            ["destination", "due_at"],
+            unique=False,
+            postgresql_where=sa.text("state = 'pending'"),
+            sqlite_where=sa.text("state = 'pending'"),
         )
 
 
 def downgrade() -> None:
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
-        batch_op.drop_index("ix_deliveries_due", postgresql_where=sa.text("state = 'pending'"))
+        batch_op.drop_index(
+            "ix_deliveries_due",
+            postgresql_where=sa.text("state = 'pending'"),
+            sqlite_where=sa.text("state = 'pending'"),
+        )
 
     op.drop_table("deliveries")
     with op.batch_alter_table("warnings", schema=None) as batch_op:
@@ -288,7 +306,9 @@ def downgrade() -> None:
 
     op.drop_table("predictions")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_jobs_due", postgresql_where=sa.text("state = 'pending'"))
+        batch_op.drop_index(
+            "ix_jobs_due", postgresql_where=sa.text("state = 'pending'"), sqlite_where=sa.text("state = 'pending'")
+        )
 
     op.drop_table("jobs")
     with op.batch_alter_table("instances", schema=None) as batch_op:
@@ -297,7 +317,11 @@ def downgrade() -> None:
 
     op.drop_table("instances")
     with op.batch_alter_table("studies", schema=None) as batch_op:
-        batch_op.drop_index("ix_studies_unreported", postgresql_where=sa.text("reported_at IS NULL"))
+        batch_op.drop_index(
+            "ix_studies_unreported",
+            postgresql_where=sa.text("reported_at IS NULL"),
+            sqlite_where=sa.text("reported_at IS NULL"),
+        )
         batch_op.drop_index(batch_op.f("ix_studies_patient_id"))
 
     op.drop_table("studies")
