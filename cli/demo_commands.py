@@ -36,7 +36,7 @@ def demo(
         else:
             show(Console(highlight=False), journeys, overlays, running)
         if keep:
-            console.print(f"The service stays up; Ctrl-C ends it. API: {running.api_url}/docs  key: {running.api_key}")
+            console.print(f"The service stays up until Ctrl-C.\nAPI:  {running.api_url}/docs\nkey:  {running.api_key}")
             running.wait_for_interrupt()
     if not all(journey.complete for journey in journeys):
         raise typer.Exit(1)
