@@ -25,6 +25,7 @@ from pydicom.misc import is_dicom
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli.database import operator
 from cli.receiving_pacs import ReceivedObject, ReceivingPACS
 from core.errors import PneumoError
 from core.records import ResultKind
@@ -153,8 +154,9 @@ class Demo:
         return [_describe(path) for path in paths]
 
     def start(self) -> None:
-        """Bring everything up and wait until the model is loaded."""
+        """Let everything start; it takes a while, which ``wait_ready`` waits out."""
         self._pacs.start()
+        home = self.folder.absolute() / "home"
         configuration = self.folder / "pneumo.toml"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -162,23 +164,33 @@ class Demo:
                 listener_port=self._listener_port, api_port=self._api_port, pacs_port=self._pacs.port,
             )
         )  # fmt: skip
+        self.api_key = _key_of_new_database(f"sqlite:///{home}/pneumo.db")
         environment = {
             **{name: value for name, value in os.environ.items() if _may_pass(name)},
             "PNEUMO_CONFIG": str(configuration.absolute()),
-            "PNEUMO_HOME": str(self.folder.absolute() / "home"),
+            "PNEUMO_HOME": str(home),
         }
-        with (
-            self._console.status("Starting listener, queue, worker, model and API ..."),
-            self.log_path.open("ab") as log,
-        ):
-            _pneumo(environment, log, "migrate").wait()
-            key = subprocess.run(
-                [sys.executable, "-m", "cli.main", "keys", "create", "demo", "--json"],
-                env=environment, stdout=subprocess.PIPE, stderr=log, check=True,
+        with self.log_path.open("ab") as log:
+            self._service = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", "up"],
+                env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-            self.api_key = json.loads(key.stdout)["key"]
-            self._service = _pneumo(environment, log, "up")
-            self._wait_ready()
+
+    def wait_ready(self) -> None:
+        """Until the model is loaded and everything answers."""
+        deadline = time.monotonic() + _READY_SECONDS
+        with self._console.status("Starting listener, queue, worker, model and API ..."):
+            while not self._is_ready():
+                if self._service is None or self._service.poll() is not None or time.monotonic() > deadline:
+                    raise DemoFailed(f"the service did not come up; see {self.log_path}")
+                time.sleep(0.3)
+
+    def _is_ready(self) -> bool:
+        try:
+            self._ask("/health/ready")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
 
     def push(self, radiographs: list[Pushed]) -> None:
         """C-STORE each to the listener over one association."""
@@ -260,17 +272,6 @@ class Demo:
         with _LOOPBACK.open(request, timeout=10) as answer:
             return json.load(answer)
 
-    def _wait_ready(self) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
-        while True:
-            if self._service is None or self._service.poll() is not None or time.monotonic() > deadline:
-                raise DemoFailed(f"the service did not come up; see {self.log_path}")
-            try:
-                self._ask("/health/ready")
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.3)
-
     def _progress(self) -> Progress:
         return Progress(
             SpinnerColumn(),
@@ -287,10 +288,18 @@ def _may_pass(variable: str) -> bool:
     return not variable.startswith("PNEUMO_") or variable == "PNEUMO_WORKER__WEIGHTS"
 
 
-def _pneumo(environment: Mapping[str, str], log: Any, command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "cli.main", command], env=environment, stdout=log, stderr=log, start_new_session=True
-    )
+def _key_of_new_database(url: str) -> str:
+    from audit import schema
+    from audit.api_keys import create_key
+    from audit.session import Database
+
+    database = Database(url)
+    try:
+        schema.upgrade(database)
+        with database.write() as session:
+            return create_key(session, "demo", operator())
+    finally:
+        database.close()
 
 
 def _describe(path: Path) -> Pushed:

@@ -26,8 +26,9 @@ def demo(
 
     console = Console(stderr=True, highlight=False)
     with Demo(folder, console) as running:
-        radiographs = running.prepare(data)
         running.start()
+        radiographs = running.prepare(data)  # drawn while the service starts
+        running.wait_ready()
         running.push(radiographs)
         journeys = running.wait(radiographs)
         overlays = running.write_overlays(journeys)

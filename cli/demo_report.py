@@ -17,7 +17,7 @@ _COLOURS = {"positive": "red", "negative": "green", "not_analysed": "yellow", "f
 
 
 def show(console: Console, journeys: Sequence[Journey], overlays: Path, demo: Demo) -> None:
-    table = Table("patient", "study", "outcome", "probability", "warnings", "SC", "SR", "seconds")
+    table = Table("patient", "study", "outcome", "certainty", "warnings", "SC", "SR", "seconds")
     for journey in journeys:
         prediction = journey.prediction
         if prediction is None:
