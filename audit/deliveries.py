@@ -124,11 +124,14 @@ def select_deliveries(chosen: DeliveryFilter) -> Select[Delivery]:
 
 
 def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> list[int]:
-    """Make deliveries due now, at the destination they always had. Those under a running lease are left alone."""
+    """Make deliveries due now, at the destination they always had.
+
+    Left alone: those under a running lease, and those still held until their study is idle.
+    """
     at = now()
     requeued = []
     for delivery in session.scalars(select_deliveries(chosen).with_for_update(of=Delivery)):
-        if delivery.lease_until is not None and delivery.lease_until >= at:
+        if delivery.due_at is None or (delivery.lease_until is not None and delivery.lease_until >= at):
             continue
         delivery.state = DeliveryState.PENDING
         delivery.due_at = delivery.first_due_at = at

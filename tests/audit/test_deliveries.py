@@ -155,6 +155,14 @@ def test_requeueing_leaves_alone_what_is_being_sent(database: Database) -> None:
         assert requeue_deliveries(session, DeliveryFilter(ids=ids), "cli:someone") == []
 
 
+def test_requeueing_lets_no_study_go_that_still_grows(database: Database) -> None:
+    analysed(database)
+    ids = [row.id for row in _rows(database)]
+    with database.write() as session:
+        assert requeue_deliveries(session, DeliveryFilter(ids=ids), "cli:someone") == []
+    assert _claim(database) == []
+
+
 def test_deliveries_are_listed_newest_first_with_their_objects(database: Database) -> None:
     analysed(database, destinations=("pacs", "archive"))
     with database.read() as session:
