@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
+    """Skip the test, or fail it where everything is required."""
     if os.environ.get("PNEUMO_REQUIRE_SERVICES") == "1":
         pytest.fail(f"{what}, and PNEUMO_REQUIRE_SERVICES=1 forbids skipping")
     pytest.skip(what)
@@ -23,7 +24,7 @@ def require_program(name: str) -> str:
     """The path of a program of DCMTK, dicom3tools, Orthanc and the like."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
-        _missing(f"the program {name} is not installed")
+        missing(f"the program {name} is not installed")
     assert path is not None
     return path
 
@@ -32,7 +33,7 @@ def require_images() -> Path:
     """The folder that holds ``chest_xray/train`` and ``chest_xray_fullsize`` (PNEUMO_TEST_IMAGES)."""
     folder = Path(os.environ.get("PNEUMO_TEST_IMAGES", ""))
     if not os.environ.get("PNEUMO_TEST_IMAGES") or not (folder / "chest_xray_fullsize").is_dir():
-        _missing("PNEUMO_TEST_IMAGES does not name a folder with chest_xray_fullsize/ in it")
+        missing("PNEUMO_TEST_IMAGES does not name a folder with chest_xray_fullsize/ in it")
     return folder
 
 
@@ -40,7 +41,7 @@ def _require_port(name: str, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), timeout=2).close()
     except OSError:
-        _missing(f"no {name} answers on {host}:{port}")
+        missing(f"no {name} answers on {host}:{port}")
 
 
 def require_redis() -> str:

@@ -10,9 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.services import free_port
+from tests.services import free_port, missing
 
 
 def listens(port: int) -> bool:
@@ -33,7 +31,7 @@ def children(pid: int) -> list[int]:
 
 def test_a_killed_child_comes_back_and_all_stop_together(tmp_path: Path) -> None:
     if not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists():
-        pytest.skip("this system does not list the children of a process")
+        missing("this system does not list the children of a process")
     port = free_port()
     code = "from cli.supervisor import Supervisor; Supervisor({'api': ['serve']}).run()"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
