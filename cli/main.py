@@ -9,13 +9,15 @@ from rich.console import Console
 
 from cli import (
     analyze_commands,
+    bench_commands,
     delivery_commands,
     demo_commands,
+    evaluation_commands,
     health_commands,
     key_commands,
-    model_commands,
     network_commands,
     service_commands,
+    training_commands,
 )
 from core.errors import PneumoError
 
@@ -39,12 +41,12 @@ app.command()(health_commands.alive)
 app.command()(network_commands.echo)
 app.command()(network_commands.send)
 app.command()(analyze_commands.analyze)
-app.command()(model_commands.train)
-app.command()(model_commands.evaluate)
+app.command()(training_commands.train)
+app.command()(evaluation_commands.evaluate)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(delivery_commands.app, name="deliveries")
 app.add_typer(bench, name="bench")
-bench.command("inference")(model_commands.bench_inference)
+bench.command("inference")(bench_commands.bench_inference)
 
 
 def main() -> None:

@@ -1,34 +1,37 @@
-"""Class folders of radiographs, and splits that keep each patient whole."""
+"""Samples, splits that keep each patient whole, and the tensors a training run works on."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch.utils.data import Dataset
 
 from core.errors import ConfigurationError
-from ml.preprocessing import Preprocessing, read_image
+from ml.preprocessing import Preprocessing
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-SUFFIXES = (".jpg", ".jpeg", ".png")
-
-# File names of "Chest X-Ray Images (Pneumonia)". The same number after IM- and after NORMAL2-IM- may or may not be one
-# person; they are taken for two, as the series were collected apart.
-_PATIENT = re.compile(r"(person\d+)_|((?:NORMAL2-)?IM-\d+)-", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    path: Path
+    """One labelled radiograph, not yet read."""
+
+    name: str
+    """Shown in error lists: the file's name, or its place in an archive."""
     label: int
     """Index into CLASSES."""
     patient: str
+    read: Callable[[], npt.NDArray[np.float32]]
+    """The image as (H, W) float32 in [0, 1], high is white. Raises ConfigurationError."""
+    subgroup: str = ""
+    """What the data says beyond the label: ``bacteria``, ``virus``; empty when it says nothing."""
+    part: str = ""
+    """``train``, ``validation`` or ``test`` where the data itself is split; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +49,17 @@ class Split:
             )
 
 
-def patient_of(path: Path) -> str:
-    """The patient a file name speaks of; a name of another form stands for a patient of its own."""
-    match = _PATIENT.match(path.name)
-    return (match[1] or match[2]).lower() if match else path.stem
-
-
-def read_class_folders(folder: Path) -> list[Sample]:
-    """Every JPEG and PNG in NORMAL/ and PNEUMONIA/ under ``folder``, in the order of their names.
-
-    Raises:
-        ConfigurationError: a class folder is missing or holds no image.
-    """
-    samples = []
-    for label, name in enumerate(CLASSES):
-        directory = folder / name
-        if not directory.is_dir():
-            raise ConfigurationError(f"{folder} must hold the folders {' and '.join(CLASSES)}, {name} is missing")
-        paths = sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise ConfigurationError(f"{directory} holds no image; expected files ending in {', '.join(SUFFIXES)}")
-        samples += [Sample(path, label, patient_of(path)) for path in paths]
-    return samples
-
-
 def split_by_patient(samples: Sequence[Sample], *, parts: int, seed: int) -> Split:
-    """Hold out about one ``parts``-th of the patients, both classes in proportion. Seeded.
+    """The data's own split, or else one ``parts``-th of the patients held out, both classes in proportion. Seeded.
 
     Raises:
-        ConfigurationError: too few patients for such a split.
+        ConfigurationError: too few patients for such a split, or a patient on both sides of the data's own.
     """
+    if any(sample.part for sample in samples):
+        own = {part: tuple(s for s in samples if s.part == part) for part in ("train", "validation")}
+        if not own["train"] or not own["validation"]:
+            raise ConfigurationError("the data is split already, and its training or validation part is empty")
+        return Split(**own)
     labels = [sample.label for sample in samples]
     fewest = min(len({s.patient for s in samples if s.label == label}) for label in range(len(CLASSES)))
     if fewest < parts:
@@ -89,7 +73,7 @@ def load_images(samples: Sequence[Sample], preprocessing: Preprocessing) -> torc
     """(N, 1, size, size) uint8, all in memory: 5,000 images of 224 x 224 are 250 MB and cost no decoding later."""
     images = np.empty((len(samples), 1, preprocessing.size, preprocessing.size), dtype=np.uint8)
     for slot, sample in zip(images, samples, strict=True):
-        slot[0] = np.rint(preprocessing.square(read_image(sample.path)) * 255.0)
+        slot[0] = np.rint(preprocessing.square(sample.read()) * 255.0)
     return torch.from_numpy(images)
 
 

@@ -14,7 +14,6 @@ from sklearn.exceptions import UndefinedMetricWarning
 
 from ml.classifier import Classifier
 from ml.data import Sample
-from ml.preprocessing import read_image
 
 INTERVAL = (2.5, 97.5)
 BATCH = 16
@@ -46,7 +45,7 @@ def evaluate_samples(classifier: Classifier, samples: Sequence[Sample], progress
     """Over the same road as in service, a batch at a time; ``progress`` hears how many images each batch had."""
     probabilities: list[float] = []
     for start in range(0, len(samples), BATCH):
-        images = [read_image(sample.path) for sample in samples[start : start + BATCH]]
+        images = [sample.read() for sample in samples[start : start + BATCH]]
         probabilities += [prediction.probability for prediction, _ in classifier.classify(images)]
         progress(len(images))
     return evaluate(

@@ -12,9 +12,10 @@ import torchvision
 from safetensors.torch import save_file
 
 from ml.calibration import Labels, Logits, calibrated, choose_threshold, fit_temperature_and_offset
-from ml.data import CLASSES, Sample, load_images, read_class_folders, split_by_patient
+from ml.data import CLASSES, Sample, load_images, split_by_patient
 from ml.evaluation import Evaluation, evaluate
 from ml.networks import BUILDERS, Network, initialise, shift_logits
+from ml.readers import read_samples
 from ml.recipe import Recipe
 from ml.stress import STRESSES
 from ml.training import VALIDATION_BATCH, fit
@@ -39,7 +40,7 @@ def train_and_release(
     torch.manual_seed(seed)  # the new head
     network = BUILDERS[recipe.architecture](recipe.preprocessing, dropout=recipe.dropout)
     source = initialise(network, recipe.architecture, init)
-    split = split_by_patient(read_class_folders(data), parts=VALIDATION_PARTS, seed=seed)
+    split = split_by_patient(read_samples(data), parts=VALIDATION_PARTS, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     images, labels = _tensors(split.validation, recipe)
     fit(recipe, network, _tensors(split.train, recipe), (images, labels), epochs=epochs, seed=seed, out=out)

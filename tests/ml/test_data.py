@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.errors import ConfigurationError
-from ml.data import Sample, Split, load_images, patient_of, read_class_folders, split_by_patient
+from ml.data import Sample, Split, load_images, split_by_patient
 from ml.preprocessing import Preprocessing
+from ml.readers import patient_of, read_class_folders
 from tests.services import require_images
 
 
@@ -28,9 +30,13 @@ def test_file_names_carry_the_patient(name: str, patient: str) -> None:
     assert patient_of(Path(name)) == patient
 
 
+def _unread() -> NoReturn:
+    raise AssertionError("a split reads no image")
+
+
 def _samples(patients: int, images: int = 3) -> list[Sample]:
     return [
-        Sample(Path(f"{label}-{patient}-{image}"), label, f"{label}-{patient}")
+        Sample(f"{label}-{patient}-{image}", label, f"{label}-{patient}", _unread)
         for label in (0, 1)
         for patient in range(patients)
         for image in range(images)
@@ -40,7 +46,7 @@ def _samples(patients: int, images: int = 3) -> list[Sample]:
 def test_a_split_keeps_patients_whole_and_classes_in_proportion() -> None:
     samples = _samples(40)
     split = split_by_patient(samples, parts=8, seed=3)
-    assert sorted([*split.train, *split.validation], key=str) == sorted(samples, key=str)
+    assert sorted([*split.train, *split.validation], key=lambda s: s.name) == sorted(samples, key=lambda s: s.name)
     assert not {s.patient for s in split.train} & {s.patient for s in split.validation}
     assert sum(s.label for s in split.validation) * 2 == len(split.validation) == len(samples) // 8
 
@@ -52,9 +58,9 @@ def test_the_seed_decides_the_split() -> None:
 
 
 def test_a_leak_stops_the_run() -> None:
-    sample = Sample(Path("a"), 0, "person1")
+    sample = Sample("a", 0, "person1", _unread)
     with pytest.raises(ConfigurationError, match="1 patients are in training and in validation"):
-        Split(train=(sample,), validation=(Sample(Path("b"), 0, "person1"),))
+        Split(train=(sample,), validation=(Sample("b", 0, "person1", _unread),))
 
 
 def test_too_few_patients_are_an_error() -> None:
@@ -69,7 +75,7 @@ def test_class_folders_take_any_size_and_spelling_of_suffix(tmp_path: Path) -> N
         Image.fromarray(np.full(shape, 51, np.uint8)).save(tmp_path / folder / name)
     (tmp_path / "NORMAL" / "notes.txt").write_text("no image")
     samples = read_class_folders(tmp_path)
-    assert [(s.path.name, s.label) for s in samples] == [("a.JPG", 0), ("b.Png", 0), ("c.jpeg", 1)]
+    assert [(s.name, s.label) for s in samples] == [("a.JPG", 0), ("b.Png", 0), ("c.jpeg", 1)]
     images = load_images(samples, Preprocessing(size=32))
     assert images.shape == (3, 1, 32, 32)
     assert (images == 51).all()

@@ -14,10 +14,11 @@ from PIL import Image
 from core.errors import ConfigurationError
 from ml.augmentation import RandomBorder, RandomGamma
 from ml.classifier import Classifier
-from ml.data import read_class_folders, split_by_patient
+from ml.data import split_by_patient
 from ml.evaluation import evaluate_samples
 from ml.networks import Network, mobilenet_v2
 from ml.preprocessing import Preprocessing
+from ml.readers import read_class_folders
 from ml.recipe import load_recipe, recipe_names
 from ml.release import VALIDATION_PARTS, train_and_release
 from ml.stress import STRESSES

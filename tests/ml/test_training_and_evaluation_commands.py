@@ -9,13 +9,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli import model_commands
+from cli import evaluation_commands, training_commands
 from core.errors import ConfigurationError
 from tests.ml.conftest import radiograph
 
 app = typer.Typer()
-app.command()(model_commands.train)
-app.command()(model_commands.evaluate)
+app.command()(training_commands.train)
+app.command()(evaluation_commands.evaluate)
 run = CliRunner().invoke
 
 
