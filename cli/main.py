@@ -12,6 +12,7 @@ from cli import (
     bench_commands,
     delivery_commands,
     demo_commands,
+    drift_commands,
     evaluation_commands,
     health_commands,
     key_commands,
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold patients
 )
 bench = typer.Typer(help="Measure.", no_args_is_help=True)
+models = typer.Typer(help="Models and what becomes of them in service.", no_args_is_help=True)
 
 app.command()(demo_commands.demo)
 app.command()(service_commands.up)
@@ -45,8 +47,10 @@ app.command()(training_commands.train)
 app.command()(evaluation_commands.evaluate)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(delivery_commands.app, name="deliveries")
+app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 bench.command("inference")(bench_commands.bench_inference)
+models.command("drift")(drift_commands.drift)
 
 
 def main() -> None:
