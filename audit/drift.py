@@ -78,19 +78,16 @@ def read_drift(
     ranges = {window, *(days for days in references.values() if days)}
     in_range = {days: tally(session, version.id, days, stretch=days.length) for days in ranges}
 
-    def drift_of(name: str) -> SourceDrift:
-        def over(days: Days) -> Period:
-            return Period(days, in_range[days].get(name, {}).get(days.first, Tally()))
+    def over(days: Days, name: str) -> Period:
+        return Period(days, in_range[days].get(name, {}).get(days.first, Tally()))
 
-        days = references[name]
-        held_against, now = over(days) if days else None, over(window)
-        series = tuple(
-            Period(Days(first, first + timedelta(days=stretch - 1)), periods[name][first])
-            for first in sorted(periods[name])
-        )
-        return SourceDrift(name, held_against, now, compare(held_against, now), series)
-
-    return DriftReport(version, window, tuple(drift_of(name) for name in seen))
+    sources = []
+    for name, days in references.items():
+        before, now = over(days, name) if days else None, over(window, name)
+        series = [Period(Days(first, first + timedelta(stretch - 1)), found) for first, found in periods[name].items()]
+        series.sort(key=lambda period: period.days)
+        sources.append(SourceDrift(name, before, now, compare(before, now), tuple(series)))
+    return DriftReport(version, window, tuple(sources))
 
 
 def monday_of(day: date) -> date:

@@ -27,7 +27,7 @@ def _read(database: Database, **how: Any) -> DriftReport:
 
 def _four_weeks(database: Database, source: str) -> None:
     for number in range(4):
-        seed(database, source, week(number), scores(40, seed=number))
+        seed(database, source, week(number), scores(25, seed=number))
 
 
 def test_before_any_prediction_there_is_no_report(database: Database) -> None:
@@ -38,7 +38,7 @@ def test_before_any_prediction_there_is_no_report(database: Database) -> None:
 def test_a_source_that_drifts_is_told_from_a_steady_one(database: Database) -> None:
     for source, shift in (("steady", 0.0), ("drifting", 0.12)):
         _four_weeks(database, source)
-        seed(database, source, week(5), scores(100, seed=9, shift=shift))
+        seed(database, source, week(5), scores(60, seed=9, shift=shift))
     report = _read(database)
     assert report.window == Days(week(5), week(6) - timedelta(days=1))
     drifting, steady = report.sources
@@ -70,7 +70,7 @@ def test_one_stretch_is_counted_in_full(database: Database) -> None:
 
 def test_a_source_that_is_suddenly_refused_is_found_without_scores(database: Database) -> None:
     _four_weeks(database, "room-1")
-    seed(database, "room-1", week(5), refused(60, "lateral_view"))
+    seed(database, "room-1", week(5), refused(50, "lateral_view"))
     (source,) = _read(database).sources
     assert [warning.change for warning in source.comparison.warnings] == [Change.NOT_ANALYSED_RATE]
     assert source.comparison.status is Status.DRIFT
@@ -85,7 +85,7 @@ def test_a_source_that_fell_silent_is_a_warning(database: Database) -> None:
 
 def test_too_few_images_are_not_compared(database: Database) -> None:
     seed(database, "room-1", week(0), scores(10, seed=0))
-    seed(database, "room-1", week(5), scores(60, seed=1))
+    seed(database, "room-1", week(5), scores(10, seed=1))
     (source,) = _read(database).sources
     assert source.reference is None
     assert source.comparison.status is Status.NOT_COMPARED
@@ -126,7 +126,7 @@ def test_what_is_fetched_does_not_grow_with_the_images(database: Database) -> No
     few = [positive(0.9, "near_threshold"), positive(0.2), *refused(1, "lateral_view")]
     seed(database, "room-1", week(5), few)
     rows_of_few = _rows_fetched(database)
-    seed(database, "room-1", week(5), few * 50)
+    seed(database, "room-1", week(5), few * 20)
     assert _rows_fetched(database) == rows_of_few
 
 
