@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from cli.evaluation_commands import figures_table
 
+# Said here too, since importing the recipes loads torch.
+Freeze = Literal["all", "partial", "none"]
+Loss = Literal["bce", "cross_entropy", "focal"]
+Precision = Literal["auto", "32", "bf16", "16"]
+HoldOut = Literal["patients", "series"]
+
 
 def train(  # noqa: PLR0917 - Typer calls it by name
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, e.g. mobilenet_v2.")],
-    data: Annotated[Path, typer.Option(help="Folder with NORMAL/ and PNEUMONIA/ inside.")],
+    data: Annotated[
+        Path,
+        typer.Option(help="Folder with NORMAL/ and PNEUMONIA/, a pneumoniamnist .npz, or RSNA's DICOM files and csv."),
+    ],
     init: Annotated[
         str | None,
         typer.Option(help="Starting weights: a .safetensors or .pth file, or 'none'; torchvision's if left out."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for weights, record and metrics.csv.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder for weights, record, curves and checkpoints.")] = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="The recipe's number if left out.")] = None,
+    stage1_epochs: Annotated[int | None, typer.Option(min=1, help="Of a recipe with two stages.")] = None,
+    stage2_epochs: Annotated[int | None, typer.Option(min=1, help="Of a recipe with two stages.")] = None,
+    freeze: Annotated[Freeze | None, typer.Option(help="Blocks that keep their starting weights.")] = None,
+    loss: Annotated[Loss | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the computation; auto takes the fastest here.")] = "auto",
     seed: Annotated[int, typer.Option(help="Decides split, order, augmentation and head.")] = 0,
+    hold_out: Annotated[
+        HoldOut, typer.Option(help="Validate on random patients, or on another series of acquisitions.")
+    ] = "patients",
+    limit: Annotated[int | None, typer.Option(min=1, help="Train on so many images only, to try things out.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
 ) -> None:
-    """Train a recipe on class folders and write weights with their record."""
-    from ml.recipe import load_recipe
-    from ml.release import train_and_release
+    """Train a recipe and write weights with their record.
 
-    weights, evaluation = train_and_release(
-        load_recipe(recipe), data=data, init=init, out=out, epochs=epochs, seed=seed
+    An interrupted run goes on with the same command and --resume, and ends as if it had not been interrupted.
+    """
+    from ml.recipe import load_recipe, overridden
+    from ml.release import train_and_release
+    from ml.training import Run
+
+    release = train_and_release(
+        overridden(load_recipe(recipe), epochs, (stage1_epochs, stage2_epochs), freeze, loss),
+        data=data,
+        init=init,
+        run=Run(out, seed, precision, resume, tensorboard),
+        by=hold_out,
+        limit=limit,
     )
     console = Console()
-    console.print(figures_table(evaluation, f"Validation patients, {evaluation.n} images"))
-    console.print(f"Wrote {weights} and its record.")
+    console.print(figures_table(release.evaluation, f"Validation patients, {release.evaluation.n} images"))
+    console.print(f"Wrote {release.weights}, its record and run.json after {release.run['minutes']} minutes.")

@@ -72,6 +72,8 @@ class Prediction:
     label: str
     probability: float
     threshold: float
+    classes: tuple[tuple[str, float], ...] = ()
+    """Calibrated probability of each class, where the network tells kinds of the finding apart; they sum to 1."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
@@ -91,6 +93,21 @@ class Heatmap:
 
     values: npt.NDArray[np.float32]
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model says of one image: a prediction with its heat map, or the reasons why it does not answer."""
+
+    prediction: Prediction | None
+    heatmap: Heatmap | None
+    reasons: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        answered = self.prediction is not None
+        if answered != (self.heatmap is not None) or answered == bool(self.reasons):
+            raise ValueError("a verdict is a prediction with its heat map, or reasons why there is none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,3 +75,27 @@ class RandomBorder(v2.Transform):
         inside = (..., slice(top, height - bottom), slice(left, width - right))
         bordered[inside] = inpt[inside]
         return bordered
+
+
+class RandomResolution(v2.Transform):
+    """Detail of another detector: shrunk and enlarged again, or sharpened, each with half of ``p``."""
+
+    def __init__(self, smallest: float, sharpest: float, p: float) -> None:
+        super().__init__()
+        self._smallest, self._sharpest, self._p = smallest, sharpest, p
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
+        return {
+            "draw": _uniform(0, 1),
+            "scale": _uniform(self._smallest, 1.0),
+            "sharpness": _uniform(1.0, self._sharpest),
+        }
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if params["draw"] >= self._p:
+            return inpt
+        if params["draw"] >= self._p / 2:
+            return tf.adjust_sharpness(inpt, params["sharpness"])
+        size = list(inpt.shape[-2:])
+        small = tf.resize(inpt, [round(side * params["scale"]) for side in size], antialias=True)
+        return tf.resize(small, size, antialias=True)

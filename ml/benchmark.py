@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from ml.classifier import Classifier
-from ml.networks import BUILDERS
+from ml.networks import ARCHITECTURES
 from ml.weights import DEFAULT_WEIGHTS
 
 BATCHES = (1, 16)
@@ -41,7 +41,7 @@ def measure(weights: Path = DEFAULT_WEIGHTS, *, rounds: int = 20) -> list[Timing
     """
     classifier = Classifier.load(weights)
     record = classifier.record
-    plain = BUILDERS[record.architecture](record.preprocessing)
+    plain = ARCHITECTURES[record.architecture].build(record.preprocessing, len(record.labels))
     plain.load_state_dict(load_file(weights))
     plain.eval().to(classifier.device)
     size = record.preprocessing.size

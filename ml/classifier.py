@@ -1,8 +1,10 @@
-"""Radiographs in, calibrated predictions and their heat maps out, in one forward pass."""
+"""Radiographs in, verdicts out, in one forward pass: calibrated predictions, heat maps and what speaks against them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -12,60 +14,105 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import ConfigurationError
-from core.records import Heatmap, ModelIdentity, Prediction
+from core.records import Finding, Heatmap, ModelIdentity, Prediction, Verdict
 from ml.explanation import METHOD, explainer_for
-from ml.networks import BUILDERS, Network
+from ml.networks import ARCHITECTURES, Network, pneumonia_logit
+from ml.views import VIEWS, disagree, views_of
 from ml.weights import WeightsRecord, load_record
+
+VIEWS_DISAGREE = Finding("views_disagree", "slightly changed views of the picture get clearly different answers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    prediction: Prediction
+    heatmap: Heatmap
+    warnings: tuple[Finding, ...]
 
 
 class Classifier:
-    """A network in evaluation mode with its record. float32 throughout: bf16 would move probabilities by up to 0.01."""
+    """A network in evaluation mode with its record. float32 throughout: bf16 would move probabilities by up to 0.01.
 
-    def __init__(self, network: Network, record: WeightsRecord, device: torch.device) -> None:
+    ``use_tta``: average the logits of several views of each image (``ml.views``). It is a part of who answers, not of
+    the question: it changes predictions, and so the identity.
+    """
+
+    def __init__(self, network: Network, record: WeightsRecord, device: torch.device, *, use_tta: bool = False) -> None:
         self.record = record
         self.device = device
+        self.use_tta = use_tta
         self._network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
         self._explain = explainer_for(network.head)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, use_tta: bool = False) -> Self:
         """From a .safetensors file with its record beside it; on the first CUDA device where there is one.
 
         Raises:
             ConfigurationError: weights and record are missing, damaged or not of each other.
         """
         record = load_record(path)
-        if record.architecture not in BUILDERS:
-            raise ConfigurationError(f"{path}: unknown architecture {record.architecture!r}, known: {sorted(BUILDERS)}")
-        network = BUILDERS[record.architecture](record.preprocessing)
+        if record.architecture not in ARCHITECTURES:
+            known = ", ".join(sorted(ARCHITECTURES))
+            raise ConfigurationError(f"{path}: unknown architecture {record.architecture!r}, known: {known}")
+        network = ARCHITECTURES[record.architecture].build(record.preprocessing, len(record.labels))
         try:
             network.load_state_dict(load_file(path))
         except RuntimeError as exc:
             raise ConfigurationError(f"{path} does not fit the architecture {record.architecture}: {exc}") from exc
-        return cls(network, record, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        return cls(network, record, torch.device("cuda" if torch.cuda.is_available() else "cpu"), use_tta=use_tta)
 
     @property
     def identity(self) -> ModelIdentity:
-        return self.record.identity
+        identity = self.record.identity
+        if not self.use_tta:
+            return identity
+        steps = {**json.loads(identity.preprocessing), "views": VIEWS}
+        return replace(identity, preprocessing=json.dumps(steps, sort_keys=True, separators=(",", ":")))
 
     def classify(self, images: Sequence[npt.NDArray[np.float32]]) -> list[tuple[Prediction, Heatmap]]:
-        """One forward pass for all images.
+        """What the network says of each image, whether or not it should have been asked: for evaluation.
 
         Args:
             images: each (H, W) float32 in [0, 1], high is white, of any size.
         """
+        return [(judged.prediction, judged.heatmap) for judged in self._judged(images)]
+
+    def judge(self, images: Sequence[npt.NDArray[np.float32]]) -> list[Verdict]:
+        """What service says of each image; arguments as in ``classify``."""
+        return [Verdict(seen.prediction, seen.heatmap, warnings=seen.warnings) for seen in self._judged(images)]
+
+    def _judged(self, images: Sequence[npt.NDArray[np.float32]]) -> list[_Judged]:
+        """One forward pass for all images and views."""
         if not images:
             return []
         squares = np.stack([self.record.preprocessing.square(image) for image in images])
         with torch.inference_mode():
-            features = self._network.features(torch.from_numpy(squares)[:, None].to(self.device))
-            logits = self._network.head(features)[:, 0].float()
-            probabilities = torch.sigmoid(logits / self.record.temperature).cpu().tolist()
-            maps = self._explain(features)
+            grey = torch.from_numpy(squares)[:, None].to(self.device)
+            features = self._network.features(views_of(grey) if self.use_tta else grey)
+            logits = self._network.head(features).float().unflatten(0, (-1, len(images)))
+            maps = self._explain(features[: len(images)])
+            unsteady = disagree(self._probabilities(logits), self.record.threshold).tolist()
         return [
-            (
-                Prediction(label=self.record.labels[0], probability=probability, threshold=self.record.threshold),
-                Heatmap(values=values, method=METHOD),
-            )
-            for probability, values in zip(probabilities, maps, strict=True)
+            _Judged(prediction, Heatmap(values=values, method=METHOD), (VIEWS_DISAGREE,) if doubt else ())
+            for prediction, values, doubt in zip(self._predictions(logits.mean(0)), maps, unsteady, strict=True)
+        ]
+
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """(..., K) to (...): calibrated probability of pneumonia."""
+        return torch.sigmoid(pneumonia_logit(logits.flatten(0, -2)) / self.record.temperature).view(logits.shape[:-1])
+
+    def _predictions(self, logits: torch.Tensor) -> list[Prediction]:
+        """Calibrated. Of three classes and more, kinds of pneumonia share its probability as softmax has them."""
+        labels = self.record.labels
+        probabilities = self._probabilities(logits)
+        if len(labels) > 2:
+            kinds = probabilities[:, None] * logits[:, 1:].softmax(1)
+            shares = torch.cat([1.0 - probabilities[:, None], kinds], 1).tolist()
+            classes = [tuple(zip(labels, share, strict=True)) for share in shares]
+        else:
+            classes = [()] * len(logits)
+        return [
+            Prediction(self.record.identity.label, probability, self.record.threshold, said)
+            for probability, said in zip(probabilities.tolist(), classes, strict=True)
         ]

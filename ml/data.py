@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
-from torch.utils.data import Dataset
 
 from core.errors import ConfigurationError
 from ml.preprocessing import Preprocessing
@@ -75,18 +74,3 @@ def load_images(samples: Sequence[Sample], preprocessing: Preprocessing) -> torc
     for slot, sample in zip(images, samples, strict=True):
         slot[0] = np.rint(preprocessing.square(sample.read()) * 255.0)
     return torch.from_numpy(images)
-
-
-class Radiographs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """(1, H, W) float32 in [0, 1] and its label (int64), through a transform of (1, H, W) uint8."""
-
-    def __init__(
-        self, images: torch.Tensor, labels: torch.Tensor, transform: Callable[[torch.Tensor], torch.Tensor]
-    ) -> None:
-        self._images, self._labels, self._transform = images, labels, transform
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._transform(self._images[index]), self._labels[index]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ml.networks import PooledLinear
+from ml.networks import PooledLinear, pneumonia_logit
 
 METHOD = "Grad-CAM"
 
@@ -22,7 +22,7 @@ Explainer = Callable[[torch.Tensor], npt.NDArray[np.float32]]
 
 
 def explainer_for(head: nn.Module) -> Explainer:
-    """How to explain output 0 of ``head``: in closed form where the head is pooling + linear, else by gradient."""
+    """How to explain the log odds of pneumonia: in closed form where the head is pooling + linear, else by gradient."""
     if isinstance(head, PooledLinear):
         return _closed_form(head)
     return _head_gradient(head)
@@ -30,12 +30,19 @@ def explainer_for(head: nn.Module) -> Explainer:
 
 def _closed_form(head: PooledLinear) -> Explainer:
     def explain(features: torch.Tensor) -> npt.NDArray[np.float32]:
-        # The score is sum_c weight_c * mean(features_c): its gradient is weight_c / (h * w) at every place.
-        weights = head.linear.weight[0] / features[0, 0].numel()
-        maps = torch.einsum("bchw,c->bhw", features, weights).clamp_min(0)
+        # A logit is sum_c weight_c * mean(features_c): its gradient is weight_c / (h * w) at every place.
+        weights = _gradient_by_logit(head(features)) @ head.linear.weight / features[0, 0].numel()
+        maps = torch.einsum("bchw,bc->bhw", features, weights).clamp_min(0)
         return maps.float().cpu().numpy()
 
     return explain
+
+
+def _gradient_by_logit(logits: torch.Tensor) -> torch.Tensor:
+    """(B, K): of ``ml.networks.pneumonia_logit``."""
+    if logits.shape[1] == 1:
+        return torch.ones_like(logits)
+    return torch.cat([-torch.ones_like(logits[:, :1]), logits[:, 1:].softmax(1)], 1)
 
 
 class _HeadAlone(nn.Module):
@@ -62,7 +69,7 @@ def _head_gradient(head: nn.Module) -> Explainer:
         # in evaluation mode, hence one backward pass for all.
         with torch.inference_mode(False), torch.enable_grad():
             leaf = features.clone().requires_grad_()
-            cam.activations_and_grads(leaf)[:, 0].sum().backward()
+            pneumonia_logit(cam.activations_and_grads(leaf)).sum().backward()
             recorded = cam.activations_and_grads
             maps = cam.get_cam_image(
                 leaf, alone.features, [], recorded.activations[0].numpy(), recorded.gradients[0].numpy()

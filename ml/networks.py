@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Self
-from urllib.error import URLError
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from core.errors import ConfigurationError
 from ml.preprocessing import Preprocessing
 
 
@@ -42,12 +39,12 @@ class Network(nn.Module):
         self.head = head
         self.frozen_blocks = 0
         # Not in the state dict: they belong to the record's preprocessing.
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, -1, 1, 1), persistent=False)
 
     def features(self, grey: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) in [0, 1] to the last feature map (B, C, h, w)."""
-        normalised = (grey.expand(-1, 3, -1, -1) - self.mean) / self.std
+        normalised = (grey.expand(-1, self.mean.shape[1], -1, -1) - self.mean) / self.std
         return self.backbone(normalised.contiguous(memory_format=torch.channels_last))
 
     def forward(self, grey: torch.Tensor) -> torch.Tensor:
@@ -56,8 +53,9 @@ class Network(nn.Module):
 
     def freeze(self, blocks: int) -> None:
         """Keep the first ``blocks`` children of the backbone as they are, batch norm statistics included."""
-        self.frozen_blocks = blocks
-        self.backbone[:blocks].requires_grad_(False)
+        self.frozen_blocks = min(blocks, len(self.backbone))
+        self.backbone.requires_grad_(True)
+        self.backbone[: self.frozen_blocks].requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
@@ -66,65 +64,109 @@ class Network(nn.Module):
         return self
 
 
-def mobilenet_v2(preprocessing: Preprocessing, *, outputs: int = 1, dropout: float = 0.2) -> Network:
-    """MobileNetV2 (Sandler et al. 2018) without weights, with a new pooling + linear head."""
-    whole = torchvision.models.mobilenet_v2(weights=None)
-    return Network(whole.features, PooledLinear(whole.last_channel, outputs, dropout), preprocessing)
+def pneumonia_logit(logits: torch.Tensor) -> torch.Tensor:
+    """(B, K) to (B,): the log odds of pneumonia, whichever way the network says it.
 
-
-BUILDERS = {"mobilenet_v2": mobilenet_v2}
+    One output is the log odds itself. Of several, the first stands for normal and the others for kinds of pneumonia:
+    softmax then gives log(sum of the others / normal).
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    return logits[:, 1:].logsumexp(1) - logits[:, 0]
 
 
 def shift_logits(network: Network, by: float) -> None:
-    """Add a constant to the network's logits, in the bias of its last layer."""
+    """Add a constant to the log odds of pneumonia, in the biases of the last layer."""
     last = [module for module in network.head.modules() if isinstance(module, nn.Linear)][-1]
+    first_positive = 0 if last.out_features == 1 else 1
     with torch.no_grad():
-        last.bias.add_(by)
+        last.bias[first_positive:].add_(by)
 
 
-def initialise(network: Network, architecture: str, init: str | None) -> str:
-    """Give the backbone its starting weights and return where they came from.
-
-    ``init``: a state dict file (.safetensors, or .pth, loaded with weights_only), ``none`` for a random start, or None
-    for torchvision's ImageNet weights by name.
-
-    Raises:
-        ConfigurationError: the file does not fit, or torchvision's weights cannot be fetched. A random start is never
-            silent.
-    """
-    if init == "none":
-        return "random"
-    if init is None:
-        state, source = _download(architecture), f"torchvision {architecture} DEFAULT"
-    else:
-        state, source = _read_state(Path(init)), Path(init).name
-    prefix = "features."
-    backbone = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    try:
-        network.backbone.load_state_dict(backbone)
-    except RuntimeError as exc:
-        raise ConfigurationError(f"{source} is no state dict of torchvision's {architecture}: {exc}") from exc
-    return source
+def mobilenet_v2(preprocessing: Preprocessing, outputs: int = 1) -> Network:
+    """MobileNetV2 (Sandler et al. 2018), pooling + dropout + linear."""
+    whole = torchvision.models.mobilenet_v2(weights=None)
+    return Network(whole.features, PooledLinear(whole.last_channel, outputs, dropout=0.2), preprocessing)
 
 
-def _read_state(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigurationError(f"--init {path} is not a file; give a .safetensors or .pth file, or 'none'")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as exc:
-        raise ConfigurationError(f"{path} cannot be read as a state dict: {exc}") from exc
+def inception_v3(preprocessing: Preprocessing, outputs: int = 1) -> Network:
+    """Inception-V3 (Szegedy et al. 2016) without its auxiliary head, pooling + dropout + linear."""
+    whole = torchvision.models.inception_v3(weights=None, aux_logits=False, init_weights=True)
+    return Network(_children_but(whole, "avgpool", "dropout", "fc"), PooledLinear(2048, outputs, 0.5), preprocessing)
 
 
-def _download(architecture: str) -> dict[str, Any]:
-    try:
-        weights = torchvision.models.get_model_weights(architecture).DEFAULT
-        return weights.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as exc:
-        raise ConfigurationError(
-            f"torchvision's ImageNet weights for {architecture} cannot be fetched ({exc}). "
-            "Give --init FILE with a state dict (.safetensors or .pth) downloaded elsewhere, "
-            "or --init none to train from a random start."
-        ) from exc
+def resnet18(preprocessing: Preprocessing, outputs: int = 1) -> Network:
+    """ResNet-18 (He et al. 2016), pooling + linear; its first convolution takes as many channels as are normalised."""
+    whole = torchvision.models.resnet18(weights=None)
+    channels = len(preprocessing.mean)
+    if channels != 3:
+        whole.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    return Network(_children_but(whole, "avgpool", "fc"), PooledLinear(512, outputs, dropout=0.0), preprocessing)
+
+
+def resnet50(preprocessing: Preprocessing, outputs: int = 1) -> Network:
+    """ResNet-50, pooling + dropout + dense."""
+    return Network(_resnet50_backbone(), PooledLinear(2048, outputs, dropout=0.5), preprocessing)
+
+
+def resnet50_512(preprocessing: Preprocessing, outputs: int = 2) -> Network:
+    """ResNet-50, pooling, dropout, 512 units with ReLU and batch norm, dropout, dense."""
+    head = nn.Sequential(
+        *_pooled(),
+        nn.Dropout(0.5),
+        nn.Linear(2048, 512),
+        nn.ReLU(),
+        nn.BatchNorm1d(512),
+        nn.Dropout(0.3),
+        nn.Linear(512, outputs),
+    )
+    return Network(_resnet50_backbone(), head, preprocessing)
+
+
+def resnet50_512_256(preprocessing: Preprocessing, outputs: int = 1) -> Network:
+    """ResNet-50, pooling, 512 units, dropout, 256 units, dropout, dense."""
+    head = nn.Sequential(
+        *_pooled(),
+        nn.Linear(2048, 512),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(512, 256),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(256, outputs),
+    )
+    return Network(_resnet50_backbone(), head, preprocessing)
+
+
+def _resnet50_backbone() -> nn.Sequential:
+    return _children_but(torchvision.models.resnet50(weights=None), "avgpool", "fc")
+
+
+def _children_but(whole: nn.Module, *without: str) -> nn.Sequential:
+    """In order and under torchvision's names, so that its state dicts fit."""
+    return nn.Sequential(OrderedDict((name, child) for name, child in whole.named_children() if name not in without))
+
+
+def _pooled() -> tuple[nn.Module, nn.Module]:
+    return nn.AdaptiveAvgPool2d(1), nn.Flatten()
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How to build a network without weights, and what torchvision calls its backbone."""
+
+    build: Callable[[Preprocessing, int], Network]
+    """(preprocessing, number of outputs)"""
+    torchvision_name: str
+    partial: int
+    """Children of the backbone that the freeze strategy ``partial`` keeps: the stem and about half of the blocks."""
+
+
+ARCHITECTURES = {
+    "mobilenet_v2": Architecture(mobilenet_v2, "mobilenet_v2", partial=7),
+    "inception_v3": Architecture(inception_v3, "inception_v3", partial=10),  # up to Mixed_5d
+    "resnet18": Architecture(resnet18, "resnet18", partial=6),  # conv1 (with norm, ReLU, pooling), layer1, layer2
+    "resnet50": Architecture(resnet50, "resnet50", partial=6),
+    "resnet50_512": Architecture(resnet50_512, "resnet50", partial=6),
+    "resnet50_512_256": Architecture(resnet50_512_256, "resnet50", partial=6),
+}

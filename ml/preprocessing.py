@@ -18,15 +18,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Squash to a square, then repeat the grey channel three times and normalise each.
+    """Squash to a square, then repeat the grey channel for each entry of ``mean`` and ``std`` and normalise it.
 
     The aspect ratio is not kept: the public training copies of the data are squashed so, and of PIL's filters the
     antialiased bilinear one reproduces them from the full-size files most closely.
     """
 
     size: int = 224
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     resize: str = "antialiased bilinear, aspect ratio not kept"
 
     def canonical(self) -> str:

@@ -1,171 +1,231 @@
-"""One trainer for every recipe: patient-grouped split in, best averaged weights out."""
+"""One trainer for every recipe: training and validation images in, best weights out."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from lightning.pytorch.loggers import CSVLogger
-from torch import nn
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics.classification import BinaryAUROC
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC
 from torchvision.transforms import v2
 
 from core.errors import ConfigurationError
-from ml.data import Radiographs
-from ml.networks import Network
+from ml.epoch_data import EpochOrder, Radiographs, seed_of
+from ml.losses import WeightedLoss
+from ml.networks import Network, pneumonia_logit
 from ml.recipe import Recipe
-from ml.stress import STRESSES
+from ml.schedules import learning_rate_factor, stage_at
+from ml.stress import one_stress_each
+from ml.training_log import EpochTable, Progress
 
 VALIDATION_BATCH = 64
 FEWEST_STEPS = 4
-"""Below this the schedule has no room to rise and fall."""
+"""Below this a schedule has no room to rise and fall."""
+PLATEAU_PATIENCE = 2
+"""Epochs without a lower validation loss after which the rates fall."""
+
+Precision = Literal["auto", "32", "bf16", "16"]
+Labelled = tuple[torch.Tensor, torch.Tensor]
+"""Images (N, 1, S, S) uint8 and their classes (N,) int64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where and how a recipe is run, as opposed to what it is."""
+
+    out: Path
+    seed: int = 0
+    precision: Precision = "auto"
+    resume: bool = False
+    """Go on from ``out/checkpoints/last.ckpt``."""
+    tensorboard: bool = False
 
 
 class FineTuning(lightning.LightningModule):
-    """Class-weighted cross-entropy on MixUp batches; validation on every stress copy."""
+    """Stages, mixing, loss and figures of a recipe."""
 
-    network: Network
-    loss: nn.BCEWithLogitsLoss
-    auc: Any
-
-    def __init__(self, network: Network, recipe: Recipe, *, class_counts: Sequence[int], steps: int) -> None:
+    def __init__(
+        self, network: Network, recipe: Recipe, *, class_counts: list[int], steps_per_epoch: int, seed: int
+    ) -> None:
         super().__init__()
-        self.network, self.recipe, self.steps = network, recipe, steps
-        negatives, positives = class_counts
-        self.loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(negatives / positives))
-        self.mixup = v2.MixUp(num_classes=2, alpha=recipe.mixup_alpha)
-        self.auc = nn.ModuleDict({name: BinaryAUROC() for name in STRESSES})
+        self.network, self.recipe = network, recipe
+        self.loss = WeightedLoss(recipe.loss, class_counts, recipe.label_smoothing)
+        self.validation_loss = WeightedLoss(recipe.loss, class_counts, 0.0)
+        self._classes, self._steps_per_epoch, self._seed = len(class_counts), steps_per_epoch, seed
+        mixes = [(v2.MixUp, recipe.mixup_alpha), (v2.CutMix, recipe.cutmix_alpha)]
+        wanted = [mix(num_classes=self._classes, alpha=alpha) for mix, alpha in mixes if alpha]
+        self._mix = v2.RandomChoice(wanted) if wanted else None
+        self.accuracy = BinaryAccuracy(threshold=0.0)
+        self.auc = BinaryAUROC()
+        self.auc_stressed = BinaryAUROC()
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _index: int) -> torch.Tensor:
-        images, targets = self.mixup(*batch)
-        smoothing = self.recipe.label_smoothing
-        targets = targets[:, 1] * (1.0 - smoothing) + smoothing / 2.0
-        loss = self.loss(self.network(images).squeeze(1), targets)
+    def on_train_epoch_start(self) -> None:
+        self.network.freeze(stage_at(self.recipe, self.current_epoch).frozen_blocks)
+
+    def on_train_batch_start(self, _batch: Any, _index: int) -> None:
+        # Dropout and mixing of a step are the same whether or not the run was interrupted before it.
+        torch.manual_seed(seed_of(self._seed, self.global_step))
+
+    def training_step(self, batch: Labelled, _index: int) -> torch.Tensor:
+        images, classes = batch
+        targets = functional.one_hot(classes, self._classes).float()
+        if self._mix is not None:
+            images, targets = self._mix(images, classes)
+        loss = self.loss(self.network(images), targets)
         self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True)
         return loss
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _index: int, dataloader_idx: int = 0) -> None:
-        images, labels = batch
-        logits = self.network(images.float() / 255.0).squeeze(1).float()
-        name = list(STRESSES)[dataloader_idx]
-        self.auc[name].update(logits, labels)
-        if name == "plain":
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
-            self.log("val_loss", loss, on_epoch=True, add_dataloader_idx=False)
+    def validation_step(self, batch: Labelled, _index: int, dataloader_idx: int) -> None:
+        """Images as they are from the first loader, each with one stress from the second."""
+        images, classes = batch
+        logits = self.network(images.float() / 255.0).float()
+        score, truth = pneumonia_logit(logits), (classes > 0).long()
+        if dataloader_idx == 1:
+            self.auc_stressed.update(score, truth)
+            return
+        self.auc.update(score, truth)
+        self.accuracy.update(score, truth)
+        targets = functional.one_hot(classes, self._classes).float()
+        loss = self.validation_loss(logits, targets)
+        self.log("val_loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=len(images))
 
     def on_validation_epoch_end(self) -> None:
-        scores = {name: metric.compute() for name, metric in self.auc.items()}
-        for metric in self.auc.values():
+        for name, metric in (("accuracy", self.accuracy), ("auc", self.auc), ("auc_stressed", self.auc_stressed)):
+            self.log(f"val_{name}", metric.compute(), prog_bar=name != "accuracy")
             metric.reset()
-        self.log_dict({f"val_auc_{name}": score for name, score in scores.items()})
-        self.log("val_auc", scores["plain"], prog_bar=True)
-        self.log("val_auc_stressed", torch.stack(list(scores.values())).mean(), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.network.backbone.parameters() if p.requires_grad]},
-            {"params": self.network.head.parameters()},
-        ]
-        optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=[recipe.backbone_learning_rate, recipe.head_learning_rate],
-            total_steps=self.steps,
-            pct_start=max(0.1, 2 / self.steps),  # at least one step of warm-up
-            cycle_momentum=False,
+        stage = recipe.stages[0]
+        peaks = [stage.backbone_learning_rate, stage.head_learning_rate]
+        optimizer_class = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        optimizer = optimizer_class(
+            [
+                {"params": self.network.backbone.parameters(), "lr": peaks[0]},
+                {"params": self.network.head.parameters(), "lr": peaks[1]},
+            ],
+            weight_decay=recipe.weight_decay,
+        )
+        if recipe.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=PLATEAU_PATIENCE)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, [lambda step: self._factor(step, 0), lambda step: self._factor(step, 1)]
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-
-class Progress(TQDMProgressBar):
-    """One bar per epoch; a dozen bars for the stress copies would hide it."""
-
-    def init_validation_tqdm(self) -> Tqdm:
-        return Tqdm(disable=True)
+    def _factor(self, step: int, group: int) -> float:
+        """Of the first stage's rate, which the optimizer starts from."""
+        rates = [
+            (stage.backbone_learning_rate, stage.head_learning_rate)[group]
+            for stage in (self.recipe.stages[0], stage_at(self.recipe, step // self._steps_per_epoch))
+        ]
+        return rates[1] / rates[0] * learning_rate_factor(self.recipe, step, self._steps_per_epoch, rates[1])
 
 
 def fit(
     recipe: Recipe,
     network: Network,
-    train: tuple[torch.Tensor, torch.Tensor],
-    validation: tuple[torch.Tensor, torch.Tensor],
+    train: Labelled,
+    validation: Labelled,
     *,
-    epochs: int,
-    seed: int,
-    out: Path,
+    run: Run,
+    draw_weights: torch.Tensor | None = None,
 ) -> Network:
-    """Train ``network`` in place and return it in evaluation mode with its best averaged weights.
+    """Train ``network`` in place and return it in evaluation mode with the weights that ``recipe.keep`` judged best.
 
-    Best is the highest mean AUC over the stress copies of the validation images; ``out/metrics.csv`` gets the curves.
-
-    Args:
-        train, validation: images (N, 1, S, S) uint8 and labels (N,) int64.
+    ``run.out`` gets the curves (``metrics.csv``), the log and, after each epoch, a checkpoint to resume from.
 
     Raises:
-        ConfigurationError: too few images for a schedule.
+        ConfigurationError: too few images for a schedule, or nothing to resume.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    lightning.seed_everything(seed, workers=True, verbose=False)
-    network.freeze(recipe.frozen_blocks)
+    lightning.seed_everything(run.seed, workers=True, verbose=False)
     network.to(memory_format=torch.channels_last)
     loader = DataLoader(
-        Radiographs(*train, recipe.augmentation),
+        Radiographs(*train, recipe.augmentation, run.seed, recipe.borrowing),
         batch_size=recipe.batch_size,
-        shuffle=True,
+        sampler=EpochOrder(len(train[1]), run.seed, draw_weights),
         drop_last=True,
         num_workers=2,
         persistent_workers=True,
     )
-    images, labels = validation
-    stressed = [
-        DataLoader(TensorDataset(stress(images), labels), batch_size=VALIDATION_BATCH) for stress in STRESSES.values()
+    images, classes = validation
+    validations = [
+        DataLoader(TensorDataset(copy, classes), batch_size=VALIDATION_BATCH)
+        for copy in (images, one_stress_each(images))
     ]
-    steps = epochs * len(loader)
-    if steps < FEWEST_STEPS:
+    if recipe.epochs * len(loader) < FEWEST_STEPS:
         raise ConfigurationError(
-            f"{len(train[1])} training images make {steps} batches of {recipe.batch_size} in {epochs} epochs, and "
-            f"training needs {FEWEST_STEPS}: give more images or epochs"
+            f"{len(train[1])} training images make {len(loader)} batches of {recipe.batch_size} in each of "
+            f"{recipe.epochs} epochs, and training needs {FEWEST_STEPS}: give more images or epochs"
         )
-    module = FineTuning(network, recipe, class_counts=torch.bincount(train[1], minlength=2).tolist(), steps=steps)
-    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+    counts = torch.bincount(train[1], minlength=max(2, len(recipe.outputs))).tolist()
+    module = FineTuning(network, recipe, class_counts=counts, steps_per_epoch=len(loader), seed=run.seed)
+    checkpoints = run.out / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    if run.resume and not last.is_file():
+        raise ConfigurationError(f"there is nothing to resume: {last} is missing")
+    best = ModelCheckpoint(checkpoints, filename="best", monitor=recipe.keep, mode=_mode(recipe), save_last=True)
+    best.CHECKPOINT_EQUALS_CHAR = "-"
+    with warnings.catch_warnings():
         # In-memory loaders for validation need no workers.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # The frozen blocks stay in evaluation mode on purpose.
         warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        # A rerun into the same folder writes over what an earlier one left.
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13 and later
-        best = ModelCheckpoint(scratch, monitor="val_auc_stressed", mode="max", save_weights_only=True)
         trainer = lightning.Trainer(
-            max_epochs=epochs,
+            max_epochs=recipe.epochs,
             accelerator="auto",
             devices=1,
-            precision=_precision(),
-            callbacks=[EMAWeightAveraging(decay=recipe.ema_decay), best, Progress(refresh_rate=5)],
-            logger=CSVLogger(out, name="", version=""),
+            precision=_precision(run.precision),
+            gradient_clip_val=recipe.gradient_clip or None,
+            callbacks=[*_averaging(recipe), best, *_stopping(recipe), EpochTable(run.out), Progress(refresh_rate=5)],
+            logger=_tensorboard(run),
             num_sanity_val_steps=0,
             log_every_n_steps=25,
             enable_model_summary=False,
         )
-        trainer.fit(module, loader, stressed)
-        checkpoint = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        trainer.fit(module, loader, validations, ckpt_path=last if run.resume else None, weights_only=True)
+    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "network."
-    network.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
-    )
+    network.load_state_dict({key.removeprefix(prefix): v for key, v in kept.items() if key.startswith(prefix)})
     return network.cpu().eval()
 
 
-def _precision() -> Any:
+def _mode(recipe: Recipe) -> str:
+    return "min" if recipe.keep == "val_loss" else "max"
+
+
+def _averaging(recipe: Recipe) -> list[Callback]:
+    return [EMAWeightAveraging(decay=recipe.ema_decay)] if recipe.ema_decay else []
+
+
+def _stopping(recipe: Recipe) -> list[Callback]:
+    if not recipe.early_stopping:
+        return []
+    return [EarlyStopping(recipe.keep, patience=recipe.early_stopping, mode=_mode(recipe), check_finite=True)]
+
+
+def _tensorboard(run: Run) -> TensorBoardLogger | Literal[False]:
+    return TensorBoardLogger(run.out, name="tensorboard", version="") if run.tensorboard else False
+
+
+def _precision(wanted: Precision) -> Any:
+    """Lightning's word for it. ``auto`` is the fastest that the machine computes itself."""
+    if wanted != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     # Without AVX512_BF16 or AMX, bf16 on a CPU is emulated and slower than float32.

@@ -16,6 +16,9 @@ from core.errors import ConfigurationError
 from core.records import ModelIdentity
 from ml.preprocessing import Preprocessing
 
+FINDING = "pneumonia"
+"""What every model of ours decides on, however many classes it tells."""
+
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "mobilenet_v2.safetensors"
 
 
@@ -28,15 +31,15 @@ class WeightsRecord(BaseModel):
     version: str = Field(min_length=1, max_length=64)
     manufacturer: str = Field(min_length=1, max_length=64)
     architecture: str
-    """A key of ``ml.networks.BUILDERS``."""
+    """A key of ``ml.networks.ARCHITECTURES``."""
     digest: str = Field(pattern="^[0-9a-f]{64}$")
     """SHA-256 of the weights file."""
-    labels: tuple[str, ...] = Field(min_length=1, max_length=1)
-    """What each output predicts."""
+    labels: tuple[str, ...] = Field(min_length=1)
+    """What each output stands for: pneumonia alone, or normal first and the kinds of pneumonia after it."""
     threshold: float = Field(gt=0, lt=1)
     """Positive at and above this calibrated probability."""
     temperature: float = Field(gt=0)
-    """probability = sigmoid(logit / temperature)"""
+    """probability = sigmoid(log odds of pneumonia / temperature), see ``ml.networks.pneumonia_logit``"""
     preprocessing: Preprocessing
     provenance: dict[str, Any]
     """How the weights, the threshold and the temperature came about."""
@@ -51,7 +54,7 @@ class WeightsRecord(BaseModel):
             manufacturer=self.manufacturer,
             digest=self.digest,
             preprocessing=self.preprocessing.canonical(),
-            label=self.labels[0],
+            label=FINDING,
             threshold=self.threshold,
             temperature=self.temperature,
         )

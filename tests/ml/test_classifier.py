@@ -11,7 +11,8 @@ import torch
 from core.errors import ConfigurationError
 from core.records import Outcome
 from ml.classifier import Classifier
-from ml.networks import Network, initialise, mobilenet_v2
+from ml.initial_weights import initialise
+from ml.networks import Network, mobilenet_v2
 from ml.preprocessing import Preprocessing, read_image
 from ml.weights import DEFAULT_WEIGHTS
 from tests.ml.conftest import radiograph
