@@ -33,12 +33,15 @@ def train(  # noqa: PLR0917 - Typer calls it by name
     stage2_epochs: Annotated[int | None, typer.Option(min=1, help="Of a recipe with two stages.")] = None,
     freeze: Annotated[Freeze | None, typer.Option(help="Blocks that keep their starting weights.")] = None,
     loss: Annotated[Loss | None, typer.Option(help="Instead of the recipe's.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=NUMBER of the recipe to try another value of; repeatable.")
+    ] = None,
     precision: Annotated[Precision, typer.Option(help="Of the computation; auto takes the fastest here.")] = "auto",
     seed: Annotated[int, typer.Option(help="Decides split, order, augmentation and head.")] = 0,
     hold_out: Annotated[
         HoldOut, typer.Option(help="Validate on random patients, or on another series of acquisitions.")
     ] = "patients",
-    limit: Annotated[int | None, typer.Option(min=1, help="Train on so many images only, to try things out.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use so many images only, to try things out.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --out stopped.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
 ) -> None:
@@ -51,7 +54,14 @@ def train(  # noqa: PLR0917 - Typer calls it by name
     from ml.training import Run
 
     release = train_and_release(
-        overridden(load_recipe(recipe), epochs, (stage1_epochs, stage2_epochs), freeze, loss),
+        overridden(
+            load_recipe(recipe),
+            epochs=epochs,
+            stage_epochs=(stage1_epochs, stage2_epochs),
+            freeze=freeze,
+            loss=loss,
+            settings=settings or (),
+        ),
         data=data,
         init=init,
         run=Run(out, seed, precision, resume, tensorboard),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import Any, Literal
@@ -24,6 +24,10 @@ ETIOLOGY = ("normal", "bacterial", "viral")
 Freeze = Literal["all", "partial", "none"]
 Loss = Literal["bce", "cross_entropy", "focal"]
 Monitor = Literal["val_loss", "val_auc", "val_auc_stressed"]
+
+
+NUMBERS = ("int", "float")
+RATES = ("backbone_learning_rate", "head_learning_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Recipe:
     """How much oftener images are drawn whose acquisition speaks against their label (``ml.acquisition``); 0 to 1."""
     early_stopping: int = 0
     """Epochs without improvement after which training ends; 0 for never."""
+    members: int = 1
+    """Networks that are trained from the same start and averaged into one (``ml.soup``)."""
     sensitivity: float = 0.95
     """Kept by the threshold over the validation images and their stress copies."""
 
@@ -115,15 +121,21 @@ def load_recipe(name: str) -> Recipe:
 
 def overridden(
     recipe: Recipe,
-    epochs: int | None,
-    stage_epochs: tuple[int | None, int | None],
-    freeze: Freeze | None,
-    loss: Loss | None,
+    *,
+    epochs: int | None = None,
+    stage_epochs: Sequence[int | None] = (),
+    freeze: Freeze | None = None,
+    loss: Loss | None = None,
+    settings: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with what the command line says otherwise.
 
+    Args:
+        settings: ``NAME=NUMBER`` for any number of the recipe; the learning rates are those of every stage.
+
     Raises:
-        ConfigurationError: numbers of epochs that do not fit the recipe's stages, or a loss its outputs.
+        ConfigurationError: numbers of epochs that do not fit the recipe's stages, a loss that does not fit its outputs,
+            or a setting that a recipe does not have.
     """
     stages = list(recipe.stages)
     if epochs is not None:
@@ -140,4 +152,17 @@ def overridden(
     if freeze is not None:
         blocks = {"all": sys.maxsize, "partial": ARCHITECTURES[recipe.architecture].partial, "none": 0}[freeze]
         stages = [replace(stage, frozen_blocks=blocks) for stage in stages]
-    return replace(recipe, stages=tuple(stages), loss=loss or recipe.loss)
+    numbers = dict(_number(setting) for setting in settings)
+    rates = {name: numbers.pop(name) for name in list(numbers) if name in RATES}
+    stages = [replace(stage, **rates) for stage in stages]
+    return replace(recipe, stages=tuple(stages), loss=loss or recipe.loss, **numbers)
+
+
+def _number(setting: str) -> tuple[str, Any]:
+    name, _, text = setting.partition("=")
+    known = {field.name: float if field.type == "float" else int for field in fields(Recipe) if field.type in NUMBERS}
+    known |= dict.fromkeys(RATES, float)
+    try:
+        return name, known[name](text)
+    except (KeyError, ValueError) as exc:
+        raise ConfigurationError(f"--set {setting} is not NAME=NUMBER with a name of: {', '.join(known)}") from exc

@@ -59,11 +59,11 @@ class FineTuning(lightning.LightningModule):
         self.network, self.recipe = network, recipe
         self.loss = WeightedLoss(recipe.loss, class_counts, recipe.label_smoothing)
         self.validation_loss = WeightedLoss(recipe.loss, class_counts, 0.0)
-        self._classes, self._steps_per_epoch, self._seed = len(class_counts), steps_per_epoch, seed
+        self._classes, self._steps_per_epoch, self.seed = len(class_counts), steps_per_epoch, seed
         mixes = [(v2.MixUp, recipe.mixup_alpha), (v2.CutMix, recipe.cutmix_alpha)]
         wanted = [mix(num_classes=self._classes, alpha=alpha) for mix, alpha in mixes if alpha]
         self._mix = v2.RandomChoice(wanted) if wanted else None
-        self.accuracy = BinaryAccuracy(threshold=0.0)
+        self.accuracy = BinaryAccuracy()
         self.auc = BinaryAUROC()
         self.auc_stressed = BinaryAUROC()
 
@@ -72,7 +72,7 @@ class FineTuning(lightning.LightningModule):
 
     def on_train_batch_start(self, _batch: Any, _index: int) -> None:
         # Dropout and mixing of a step are the same whether or not the run was interrupted before it.
-        torch.manual_seed(seed_of(self._seed, self.global_step))
+        torch.manual_seed(seed_of(self.seed, self.global_step))
 
     def training_step(self, batch: Labelled, _index: int) -> torch.Tensor:
         images, classes = batch
@@ -92,7 +92,7 @@ class FineTuning(lightning.LightningModule):
             self.auc_stressed.update(score, truth)
             return
         self.auc.update(score, truth)
-        self.accuracy.update(score, truth)
+        self.accuracy.update(torch.sigmoid(score), truth)
         targets = functional.one_hot(classes, self._classes).float()
         loss = self.validation_loss(logits, targets)
         self.log("val_loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=len(images))

@@ -6,7 +6,7 @@ classes only. The probability of pneumonia is the sum of both kinds.
 
 from __future__ import annotations
 
-from ml.recipe import ETIOLOGY, Recipe, Stage
+from ml.recipe import ETIOLOGY, Recipe
 from ml.recipes import mobilenet_v2
 
 RECIPE = Recipe(
@@ -17,17 +17,14 @@ RECIPE = Recipe(
     preprocessing=mobilenet_v2.PREPROCESSING,
     augmentation=mobilenet_v2.AUGMENTATION,
     borrowing=mobilenet_v2.RECIPE.borrowing,
-    stages=(Stage(epochs=6, frozen_blocks=4, backbone_learning_rate=6e-4, head_learning_rate=2e-3),),
+    stages=mobilenet_v2.RECIPE.stages,
     batch_size=32,
     loss="cross_entropy",
-    label_smoothing=0.05,
-    mixup_alpha=0.2,
     optimizer="adamw",
     weight_decay=0.02,
     schedule="cosine",
     warmup_epochs=0.5,
-    gradient_clip=1.0,
-    ema_decay=0.99,
+    ema_decay=0.98,
     keep="val_loss",
     sensitivity=0.96,
 )

@@ -19,12 +19,10 @@ from ml.initial_weights import initialise
 from ml.losses import WeightedLoss
 from ml.networks import ARCHITECTURES, mobilenet_v2, pneumonia_logit, shift_logits
 from ml.preprocessing import Preprocessing
-from ml.recipe import Loss, load_recipe, overridden, recipe_names
+from ml.recipe import Freeze, Loss, load_recipe, overridden, recipe_names
 from ml.schedules import learning_rate_factor, stage_at
 from ml.stress import STRESSES, SWAPS, one_stress_each
 from tests.ml.conftest import radiograph
-
-NONE = (None, None)
 
 
 def _images(n: int, side: int = 64) -> torch.Tensor:
@@ -32,8 +30,8 @@ def _images(n: int, side: int = 64) -> torch.Tensor:
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    assert len(recipe_names()) == 7
-    with pytest.raises(ConfigurationError, match="inception_v3_frozen.*mobilenet_v2.*resnet50_two_stage"):
+    assert len(recipe_names()) == 8
+    with pytest.raises(ConfigurationError, match=r"inception_v3_frozen.*mobilenet_v2.*resnet50_two_stage"):
         load_recipe("resnet_9000")
 
 
@@ -52,20 +50,30 @@ def test_augmentation_keeps_shape_and_range(name: str) -> None:
 
 def test_the_command_line_overrides_what_a_recipe_says() -> None:
     two_stage = load_recipe("resnet50_two_stage")
-    assert [s.epochs for s in overridden(two_stage, None, (2, 3), None, "focal").stages] == [2, 3]
-    assert overridden(two_stage, None, NONE, None, "focal").loss == "focal"
+    changed = overridden(two_stage, stage_epochs=(2, 3), loss="focal", settings=["head_learning_rate=0.5"])
+    assert [stage.epochs for stage in changed.stages] == [2, 3]
+    assert [stage.head_learning_rate for stage in changed.stages] == [0.5, 0.5]
+    assert changed.loss == "focal"
     partial = load_recipe("resnet50_partial")
-    assert overridden(partial, 4, NONE, None, None).epochs == 4
-    for freeze, blocks in (("all", 8), ("partial", 6), ("none", 0)):
-        network = ARCHITECTURES["resnet50_512"].build(Preprocessing(), 2)
-        network.freeze(overridden(partial, None, NONE, freeze, None).stages[0].frozen_blocks)  # type: ignore[arg-type]
-        assert network.frozen_blocks == blocks
+    changed = overridden(partial, epochs=4, settings=["batch_size=8", "mixup_alpha=0"])
+    assert (changed.epochs, changed.batch_size, changed.mixup_alpha) == (4, 8, 0.0)
+    for setting in ("speed=3", "batch_size=many", "name=x"):
+        with pytest.raises(ConfigurationError, match="NAME=NUMBER with a name of: batch_size"):
+            overridden(partial, settings=[setting])
     with pytest.raises(ConfigurationError, match="--stage1-epochs"):
-        overridden(two_stage, 5, NONE, None, None)
+        overridden(two_stage, epochs=5)
     with pytest.raises(ConfigurationError, match="give --epochs"):
-        overridden(partial, None, (1, None), None, None)
+        overridden(partial, stage_epochs=(1, None))
     with pytest.raises(ConfigurationError, match="cross_entropy or focal, not bce"):
-        overridden(partial, None, NONE, None, "bce")
+        overridden(partial, loss="bce")
+
+
+@pytest.mark.parametrize(("freeze", "blocks"), [("all", 8), ("partial", 6), ("none", 0)])
+def test_the_three_freeze_strategies(freeze: Freeze, blocks: int) -> None:
+    network = ARCHITECTURES["resnet50_512"].build(Preprocessing(), 2)
+    network.freeze(overridden(load_recipe("resnet50_partial"), freeze=freeze).stages[0].frozen_blocks)
+    assert network.frozen_blocks == blocks
+    assert any(p.requires_grad for p in network.backbone.parameters()) == (freeze != "all")
 
 
 def test_frozen_blocks_do_not_move_and_thaw_again() -> None:
