@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torchvision.transforms import v2
 
-from ml.augmentation import RandomResolution
+from ml.augmentation import RandomBorder, RandomResolution
 from ml.borrowing import Borrowing
 from ml.preprocessing import Preprocessing
 from ml.recipe import ONE_LOGIT, Recipe, Stage
@@ -24,7 +24,9 @@ AUGMENTATION = v2.Compose([
     RandomResolution(smallest=0.36, sharpest=5.0, p=0.5),
     v2.RandomHorizontalFlip(),
     v2.RandomAffine(10, (0.05, 0.05), (0.9, 1.1)),
+    RandomBorder(widest=0.12, p=0.2),
     v2.ToDtype(torch.float32, scale=True),
+    v2.RandomApply([v2.GaussianNoise(sigma=0.03)], p=0.2),
 ])  # fmt: skip
 
 RECIPE = Recipe(
