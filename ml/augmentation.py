@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tf
 
 
-def through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
-    """(1, H, W) uint8 after being saved as JPEG. Pillow's codec, since torchvision's leaves the library."""
-    stored = BytesIO()
-    Image.fromarray(image[0].numpy()).save(stored, format="JPEG", quality=quality)
-    return torch.from_numpy(np.array(Image.open(stored)))[None]
-
-
 def _uniform(low: float, high: float) -> float:
     return float(torch.empty(1).uniform_(low, high))
-
-
-class RandomGamma(v2.Transform):
-    """Exposure and display curve of another machine: grey ** gamma, gamma log-uniform in [low, high]."""
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        self._range = torch.tensor([low, high]).log().tolist()
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
-        return {"gamma": float(torch.tensor(_uniform(*self._range)).exp())}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return tf.adjust_gamma(inpt, params["gamma"])
-
-
-class RandomJPEG(v2.Transform):
-    """Loss of another exporter's compression."""
-
-    def __init__(self, lowest: int, highest: int) -> None:
-        super().__init__()
-        self._qualities = (lowest, highest + 1)
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - torchvision's signature
-        return {"quality": int(torch.randint(*self._qualities, ()))}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return through_jpeg(inpt, params["quality"])
 
 
 class RandomBorder(v2.Transform):

@@ -8,12 +8,14 @@ the swapped ones: each image takes over what images of the *other* class owe to 
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
+import numpy as np
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tf
 
-from ml.augmentation import through_jpeg
 from ml.borrowing import borrow_exposure, borrow_frame
 
 Stress = Callable[[torch.Tensor], torch.Tensor]
@@ -40,7 +42,14 @@ def _crop(images: torch.Tensor, height: float, width: float) -> torch.Tensor:
 
 
 def _jpeg(images: torch.Tensor) -> torch.Tensor:
-    return torch.stack([through_jpeg(image, quality=30) for image in images])
+    return torch.stack([_through_jpeg(image, quality=30) for image in images])
+
+
+def _through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """(1, H, W) uint8 after being saved as JPEG. Pillow's codec, since torchvision's leaves the library."""
+    stored = BytesIO()
+    Image.fromarray(image[0].numpy()).save(stored, format="JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(stored)))[None]
 
 
 # (N, 1, S, S) uint8 -> the same. "plain" stands first.

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from core.errors import ConfigurationError
 from ml.acquisition import AcquisitionModel, draw_weights, speaks_against
-from ml.augmentation import RandomBorder, RandomGamma, RandomResolution
+from ml.augmentation import RandomBorder, RandomResolution
 from ml.borrowing import Borrowing, borrow_exposure, borrow_frame
 from ml.epoch_data import EpochOrder, Radiographs
 from ml.initial_weights import initialise
@@ -169,10 +169,9 @@ def test_an_image_changes_by_epoch_and_never_by_who_asks() -> None:
     assert not torch.equal(first[2][0], first[2 + 4][0])
 
 
-def test_gamma_border_and_resolution_change_what_they_say() -> None:
+def test_border_and_resolution_change_what_they_say() -> None:
     torch.manual_seed(1)
     grey = torch.full((1, 100, 100), 100, dtype=torch.uint8)
-    assert len({int(RandomGamma(0.5, 2.0)(grey)[0, 0, 0]) for _ in range(8)}) > 4
     bordered = RandomBorder(widest=0.1, p=1.0)(grey)
     assert (bordered[:, 10:-10, 10:-10] == 100).all()
     assert (bordered != 100).any()
