@@ -10,6 +10,7 @@ from rich.console import Console
 from cli import (
     analyze_commands,
     bench_commands,
+    card_commands,
     delivery_commands,
     demo_commands,
     drift_commands,
@@ -51,6 +52,7 @@ app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 bench.command("inference")(bench_commands.bench_inference)
 models.command("drift")(drift_commands.drift)
+models.command("card")(card_commands.card)
 
 
 def main() -> None:
