@@ -108,13 +108,16 @@ def _origin(provenance: Values) -> list[tuple[str, str]]:
 
 
 def _commands(record: WeightsRecord) -> str:
-    start = str(record.provenance.get("initial_weights", ""))
-    init = {"random": " --init none"}.get(
-        start, f" --init {start}" if Path(start).suffix in (".safetensors", ".pth") else ""
-    )
-    seed = record.provenance.get("seed", 0)
+    provenance = record.provenance
+    start = str(provenance.get("initial_weights", ""))
+    options = {
+        "--init": "none" if start == "random" else start if Path(start).suffix in (".safetensors", ".pth") else "",
+        "--hold-out": "series" if str(provenance.get("split", "")).startswith("by series") else "",
+        "--seed": provenance.get("seed", ""),
+    }
+    given = "".join(f" {option} {value}" for option, value in options.items() if value != "")
     return "\n".join((
-        f"pneumo train {record.name} --data DIR{init} --seed {seed} --out runs/NAME",
+        f"pneumo train {record.name} --data DIR{given} --out runs/NAME",
         "pneumo evaluate --data DIR --plots evaluation",
         "pneumo bench gate --data DIR --json > gate.json",
         "pneumo bench inference --json > bench.json",

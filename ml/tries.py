@@ -30,10 +30,10 @@ class Try:
         return min(((name, float(values["auc"])) for name, values in copies.items()), key=lambda pair: pair[1])
 
     @property
-    def against_auc(self) -> float | None:
-        """On the validation images whose acquisition speaks against their label."""
-        found = self.run["figures"].get("against_the_grain")
-        return float(found["auc"]) if found else None
+    def against(self) -> tuple[float | None, float | None]:
+        """AUC and specificity on the normal images that were acquired like pneumonia."""
+        found = self.run["figures"].get("against_the_grain") or {}
+        return found.get("auc"), found.get("specificity")
 
 
 def read_tries(folder: Path) -> list[Try]:
@@ -46,7 +46,8 @@ def tries_table(tries: Sequence[Try], shipped_version: str) -> str:
     kept = next((one for one in tries if one.run["version"] == shipped_version), None)
     head = (
         "run", "recipe", "held out", "seed", "images", "epochs", "minutes", "unlike the shipped run", "AUC, plain",
-        "AUC, worst copy", "AUC, against the grain", "sensitivity", "specificity", "ECE",
+        "sensitivity", "specificity", "ECE", "AUC, worst copy", "AUC, against the grain",
+        "specificity, against the grain",
     )  # fmt: skip
     rows = []
     for one in tries:
@@ -54,8 +55,8 @@ def tries_table(tries: Sequence[Try], shipped_version: str) -> str:
         rows.append((
             f"**{one.name}** (shipped)" if one is kept else one.name,
             run["recipe"], run["hold_out"], run["seed"], run["images"]["train"], run["epochs"],
-            f"{run['minutes']:.1f}", _unlike(one, kept), one.plain_auc, "{1:.3f} ({0})".format(*one.worst_copy),
-            one.against_auc, plain["sensitivity"], plain["specificity"], run["ece"]["ece_after"],
+            f"{run['minutes']:.1f}", _unlike(one, kept), one.plain_auc, plain["sensitivity"], plain["specificity"],
+            run["ece"]["ece_after"], "{1:.3f} ({0})".format(*one.worst_copy), *one.against,
         ))  # fmt: skip
     return table(head, rows)
 
@@ -76,19 +77,19 @@ def _unlike(one: Try, kept: Try | None) -> str:
 
 
 def what_validation_said(tries: Sequence[Try]) -> list[str]:
-    """For each way of holding out, how far each validation tells its runs apart, and which it keeps."""
-    return [
-        _said(held_out, runs)
-        for held_out in dict.fromkeys(one.run["hold_out"] for one in tries)
-        if len(runs := [one for one in tries if one.run["hold_out"] == held_out]) > 1
-    ]
+    """How far each validation tells runs of the same images and starting weights apart, and which it keeps."""
+    alike: dict[tuple[str, int, str], list[Try]] = {}
+    for one in tries:
+        key = one.run["hold_out"], one.run["images"]["train"], one.run["initial_weights"]
+        alike.setdefault(key, []).append(one)
+    return [_said(key, runs) for key, runs in alike.items() if len(runs) > 1]
 
 
-def _said(held_out: str, tries: Sequence[Try]) -> str:
+def _said(alike: tuple[str, int, str], tries: Sequence[Try]) -> str:
     judges: dict[str, Callable[[Try], float | None]] = {
         "on the plain images": lambda one: one.plain_auc,
         "on the worst of the changed copies": lambda one: one.worst_copy[1],
-        "on the images whose acquisition speaks against their label": lambda one: one.against_auc,
+        "on the normal images acquired like pneumonia": lambda one: one.against[0],
     }
     parts = []
     for where, auc in judges.items():
@@ -96,4 +97,5 @@ def _said(held_out: str, tries: Sequence[Try]) -> str:
         if found:
             best = max(found, key=lambda name: found[name])
             parts.append(f"{min(found.values()):.3f} to {max(found.values()):.3f} {where} (best: {best})")
-    return f"Held out by {held_out}, {len(tries)} runs: AUC {'; '.join(parts)}."
+    held_out, images, start = alike
+    return f"{len(tries)} runs on {images} images from {start}, held out by {held_out}: AUC {'; '.join(parts)}."

@@ -13,7 +13,7 @@ from cli import card_commands
 from core.errors import ConfigurationError
 from dicom.identity import device_uid
 from ml.card_tables import NOT_MEASURED, table
-from ml.tries import Try, tries_table, what_validation_said
+from ml.tries import read_tries, tries_table, what_validation_said
 from ml.weights import DEFAULT_WEIGHTS, WeightsRecord, load_record
 
 app = typer.Typer()
@@ -129,14 +129,15 @@ def test_the_card_shows_what_was_measured(weights: Path, tmp_path: Path) -> None
 def test_runs_stand_side_by_side(tmp_path: Path) -> None:
     _run(tmp_path, "a", plain=0.998, worst=0.95, against=0.90)
     _run(tmp_path, "b", plain=0.997, worst=0.97, against=0.93, options={"dropout": 0.5, "mixup_alpha": 0.2})
-    tries = [Try(name, json.loads((tmp_path / name / "run.json").read_text())) for name in ("a", "b")]
-    head, _, first, second = tries_table(tries, "1.0+a").splitlines()
+    head, _, first, second = tries_table(read_tries(tmp_path), "1.0+a").splitlines()
     assert "unlike the shipped run" in head
     assert "**a** (shipped)" in first
     assert "blurred" in first
     assert "dropout 0.5" in second
     assert "mixup_alpha" not in second
-    (said,) = what_validation_said(tries)
+    _run(tmp_path, "c", plain=0.7, worst=0.6, images={"train": 160, "validation": 160})
+    (said,) = what_validation_said(read_tries(tmp_path))
+    assert said.startswith("2 runs on 4564 images from imagenet.safetensors, held out by patients: AUC ")
     assert "0.997 to 0.998 on the plain images (best: a)" in said
     assert "0.950 to 0.970 on the worst of the changed copies (best: b)" in said
     assert "0.900 to 0.930" in said
