@@ -26,6 +26,7 @@ from api.schemas import (
     StudyImage,
     Verdict,
 )
+from audit.models import Role
 from core.records import DeliveryState, Outcome, ResultKind
 
 _ARRIVED = datetime(2026, 3, 2, 8, 15, 4, tzinfo=UTC)
@@ -44,6 +45,7 @@ _DELIVERY = Delivery(
 )
 _VERDICT = Verdict(
     id=48,
+    role=Role.ACTIVE,
     outcome=Outcome.POSITIVE,
     probability=0.913,
     voi="window",
@@ -94,6 +96,7 @@ _STUDY = StudyHeader(
 )
 _SUMMARY = PredictionSummary(
     id=_VERDICT.id,
+    role=_VERDICT.role,
     outcome=_VERDICT.outcome,
     label=_VERDICT.model.label,
     probability=_VERDICT.probability,

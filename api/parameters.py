@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.cursors import decode_cursor
+from audit.models import Role
 from audit.queries import PageKey, PredictionFilter
 from core.records import Outcome
 
@@ -53,6 +54,7 @@ class PredictionQuery(_Page):
     warning: Word | None = Field(None, description="Code of a warning beside the prediction.")
     reason: Word | None = Field(None, description="Code of a reason why there is none.")
     model: Word | None = Field(None, description="Name or Device UID.")
+    role: Role = Field(Role.ACTIVE, description="`shadow` lists what models on trial said, which was never reported.")
     source: Word | None = None
     received_from: Moment | None = Field(None, description="Inclusive.")
     received_before: Moment | None = Field(None, description="Exclusive.")
@@ -66,7 +68,7 @@ class PredictionQuery(_Page):
     @property
     def without_patient(self) -> dict[str, object]:
         """The filters given, for the record of the read; of a patient only that one was asked for."""
-        given = self.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_none=True)
+        given = self.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_defaults=True)
         return given | {name: "(given)" for name in ("patient_id", "issuer_of_patient_id") if name in given}
 
 

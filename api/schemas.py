@@ -91,6 +91,7 @@ class Verdict(_Document):
     """What a model version said about an image, and where that went."""
 
     id: int
+    role: rows.Role = Field(description="`shadow`: a model on trial said so beside the active one; never reported.")
     outcome: Outcome
     probability: float | None = Field(description="Null unless the model judged the image.")
     voi: str | None = Field(description="How stored values became grey values.")
@@ -105,6 +106,7 @@ class Verdict(_Document):
     def of(cls, prediction: rows.Prediction, **more: object) -> Self:
         return cls.model_validate({
             "id": prediction.id,
+            "role": prediction.role,
             "outcome": prediction.outcome,
             "probability": prediction.probability,
             "voi": prediction.voi,
@@ -132,6 +134,7 @@ class PredictionDetail(Verdict):
 
 class PredictionSummary(_Document):
     id: int
+    role: rows.Role
     outcome: Outcome
     label: str
     probability: float | None
@@ -156,6 +159,7 @@ class PredictionSummary(_Document):
         states = Counter(delivery.state for built in prediction.result_objects for delivery in built.deliveries)
         return cls(
             id=prediction.id,
+            role=prediction.role,
             outcome=prediction.outcome,
             label=version.label,
             probability=prediction.probability,

@@ -17,6 +17,7 @@ from audit.models import (
     JobState,
     ModelVersion,
     Prediction,
+    Role,
     Source,
     Study,
     now,
@@ -31,7 +32,7 @@ class Figures:
     instances: dict[str, int]
     """By source."""
     predictions: dict[tuple[str, str, str], int]
-    """By outcome, model name and model version."""
+    """By outcome, model name and model version; what models in shadow said is not among them."""
     deliveries: dict[tuple[str, str], int]
     """By state and destination."""
     events: dict[str, int]
@@ -54,6 +55,7 @@ def read_figures(session: Session) -> Figures:
     predictions = session.execute(
         select(Prediction.outcome, ModelVersion.name, ModelVersion.version, func.count())
         .join(Prediction.model_version)
+        .where(Prediction.role == Role.ACTIVE)
         .group_by(Prediction.outcome, ModelVersion.name, ModelVersion.version)
     )
     deliveries = session.execute(

@@ -103,8 +103,35 @@ def finish_inference(
         LeaseLost: another worker has the job; the transaction must be rolled back.
     """
     settle(session, Job, job.id, job.token, state=JobState.DONE, finished_at=now(), last_error=None)
-    prediction = Prediction(
-        instance_id=job.instance_id,
+    prediction = prediction_row(job.instance_id, model_version_id, analysis, stage_seconds)
+    prediction.result_objects = [
+        ResultObject(
+            kind=built.kind,
+            sop_class_uid=built.sop_class_uid,
+            sop_instance_uid=built.sop_instance_uid,
+            series_instance_uid=built.series_instance_uid,
+            spool_name=built.spool_name,
+            sha256=built.sha256,
+            deliveries=[Delivery(destination=name) for name in destinations],
+        )
+        for built in results
+    ]
+    session.add(prediction)
+    record_event(
+        session,
+        f"prediction.{analysis.outcome}",
+        subject=job.sop_instance_uid,
+        attempts=job.attempts,
+        reasons=[finding.code for finding in analysis.reasons],
+    )
+
+
+def prediction_row(
+    instance_id: int, model_version_id: int, analysis: Analysis, stage_seconds: Mapping[str, float]
+) -> Prediction:
+    """An outcome with its warnings and reasons, without results."""
+    return Prediction(
+        instance_id=instance_id,
         model_version_id=model_version_id,
         outcome=analysis.outcome,
         probability=analysis.prediction.probability if analysis.prediction else None,
@@ -115,26 +142,6 @@ def finish_inference(
             for severity, findings in ((Severity.REASON, analysis.reasons), (Severity.WARNING, analysis.warnings))
             for finding in findings
         ],
-        result_objects=[
-            ResultObject(
-                kind=built.kind,
-                sop_class_uid=built.sop_class_uid,
-                sop_instance_uid=built.sop_instance_uid,
-                series_instance_uid=built.series_instance_uid,
-                spool_name=built.spool_name,
-                sha256=built.sha256,
-                deliveries=[Delivery(destination=name) for name in destinations],
-            )
-            for built in results
-        ],
-    )
-    session.add(prediction)
-    record_event(
-        session,
-        f"prediction.{analysis.outcome}",
-        subject=job.sop_instance_uid,
-        attempts=job.attempts,
-        reasons=[finding.code for finding in analysis.reasons],
     )
 
 

@@ -76,6 +76,21 @@ class JobState(StrEnum):
     DONE = "done"
 
 
+class ModelState(StrEnum):
+    """Exactly one model is active. What a model in shadow predicts is kept and never reported."""
+
+    ACTIVE = "active"
+    SHADOW = "shadow"
+    IDLE = "idle"
+
+
+class Role(StrEnum):
+    """In which state the model was when it judged an image."""
+
+    ACTIVE = "active"
+    SHADOW = "shadow"
+
+
 class Severity(StrEnum):
     """A warning stands beside a prediction; a reason says why there is none."""
 
@@ -83,9 +98,9 @@ class Severity(StrEnum):
     REASON = "reason"
 
 
-def _index_of_some(name: str, *columns: str, where: str) -> Index:
+def _index_of_some(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """A partial index: the rows that wait are few, and asked for every other second."""
-    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class Base(DeclarativeBase):
@@ -199,6 +214,7 @@ class ModelVersion(Base):
     """Everything that decides a prediction, under the Device UID that stands for it."""
 
     __tablename__ = "model_versions"
+    __table_args__ = (_index_of_some("uq_model_versions_active", "state", where="state = 'active'", unique=True),)
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     device_uid: Mapped[str] = mapped_column(UID, unique=True)
@@ -211,10 +227,18 @@ class ModelVersion(Base):
     threshold: Mapped[float]
     temperature: Mapped[float]
     registered_at: Mapped[datetime] = mapped_column(default=now)
+    state: Mapped[ModelState] = mapped_column(_words(ModelState), default=ModelState.IDLE, server_default="idle")
+    state_since: Mapped[datetime | None]
+    """None where it never was anything but idle."""
+    folder: Mapped[str | None] = mapped_column(String(160))
+    """Of its files in the store; None for the model that is shipped, and for one that only a setting names."""
 
 
 class Prediction(Base):
-    """The one outcome of an instance under a model version. ``probability`` is None unless the model judged."""
+    """The one outcome of an instance under a model version. ``probability`` is None unless the model judged.
+
+    Rows of role shadow have no result objects and are no answer to what was reported: who reads predictions says which.
+    """
 
     __tablename__ = "predictions"
     __table_args__ = (UniqueConstraint("instance_id", "model_version_id"), Index(None, "created_at"))
@@ -222,6 +246,7 @@ class Prediction(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
     model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    role: Mapped[Role] = mapped_column(_words(Role), default=Role.ACTIVE, server_default="active")
     outcome: Mapped[Outcome] = mapped_column(_words(Outcome))
     probability: Mapped[float | None]
     voi: Mapped[str | None] = mapped_column(String(16))

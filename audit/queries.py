@@ -22,6 +22,7 @@ from audit.models import (
     Prediction,
     PredictionWarning,
     ResultObject,
+    Role,
     Severity,
     Source,
     Study,
@@ -48,6 +49,8 @@ class PredictionFilter:
     """Code of a reason why there is no prediction."""
     model: str | None = None
     """Name or Device UID."""
+    role: Role | None = Role.ACTIVE
+    """Unless asked for, what models in shadow said is no answer: it was never reported."""
     source: str | None = None
     received_from: datetime | None = None
     received_before: datetime | None = None
@@ -78,6 +81,7 @@ def _conditions(chosen: PredictionFilter) -> Iterator[ColumnElement[bool]]:
         (Instance.issuer_of_patient_id, chosen.issuer_of_patient_id),
         (Study.study_instance_uid, chosen.study_instance_uid),
         (Prediction.outcome, chosen.outcome),
+        (Prediction.role, chosen.role),
         (Source.name, chosen.source),
     ):
         if value is not None:
@@ -121,9 +125,9 @@ def _predictions() -> Select[Prediction]:
 
 
 def get_study(session: Session, study_instance_uid: str) -> Study | None:
-    """With every instance received, analysed or not, in the order of arrival."""
+    """With every instance received, analysed or not, in the order of arrival; nothing of models in shadow."""
     instances = selectinload(Study.instances)
-    predictions = instances.selectinload(Instance.predictions)
+    predictions = instances.selectinload(Instance.predictions.and_(Prediction.role == Role.ACTIVE))
     statement = (
         select(Study)
         .where(Study.study_instance_uid == study_instance_uid)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import ColumnElement, extract, func, select
 from sqlalchemy.orm import Session
 
-from audit.models import Instance, ModelVersion, Prediction, PredictionWarning, Severity, Source
+from audit.models import Instance, ModelVersion, Prediction, PredictionWarning, Role, Severity, Source
 from audit.score_bins import BINS, bin_of, quantile, whole
 from audit.stability import Share
 from core.records import Outcome
@@ -141,14 +141,14 @@ def spans(session: Session, model_version_id: int) -> dict[str, Days]:
 
 
 def find_model(session: Session, device_uid_prefix: str | None) -> ModelVersion | None:
-    """The one model whose Device UID begins so; without a prefix, the one that judged last, or None before any did.
+    """The one model whose Device UID begins so; without a prefix, the one that reported last, or None before any did.
 
     Raises:
         ValueError: no model, or more than one, has such a Device UID.
     """
     if device_uid_prefix is None:
-        latest = select(ModelVersion).join(Prediction).order_by(Prediction.created_at.desc(), Prediction.id.desc())
-        return session.scalar(latest.limit(1))
+        latest = select(ModelVersion).join(Prediction).where(Prediction.role == Role.ACTIVE)
+        return session.scalar(latest.order_by(Prediction.created_at.desc(), Prediction.id.desc()).limit(1))
     found = session.scalars(
         select(ModelVersion).where(ModelVersion.device_uid.startswith(device_uid_prefix, autoescape=True)).limit(2)
     ).all()
@@ -159,4 +159,4 @@ def find_model(session: Session, device_uid_prefix: str | None) -> ModelVersion 
 
 
 def _judged_by(model_version_id: int) -> tuple[ColumnElement[bool], ...]:
-    return (Prediction.model_version_id == model_version_id,)
+    return Prediction.model_version_id == model_version_id, Prediction.role == Role.ACTIVE

@@ -11,6 +11,7 @@ from audit.deliveries import claim_deliveries, mark_dead, mark_sent
 from audit.models import AuditEvent, Prediction
 from audit.session import Database
 from tests.audit.rows import DEVICE_UID, analysed, not_analysed, positive, received, report, results_of
+from tests.audit.test_shadow_predictions import shadow
 
 
 def _patients(api: httpx.Client, **query: str) -> list[str]:
@@ -30,6 +31,7 @@ def test_a_prediction_is_listed_with_where_its_results_are(api: httpx.Client, da
     assert all(moment.tzinfo == UTC for moment in moments)
     assert item == {
         "id": 1,
+        "role": "active",
         "outcome": "positive",
         "label": "pneumonia",
         "probability": 0.8,
@@ -168,3 +170,17 @@ def test_reading_about_patients_is_recorded_without_them(api: httpx.Client, data
         (image.sop_instance_uid, {"route": "/v1/predictions/{prediction_id}", "address": "127.0.0.1", "prediction": 1}),
         (image.study_instance_uid, {"route": "/v1/studies/{study_instance_uid}", "address": "127.0.0.1", "rows": 1}),
     ]  # fmt: skip
+
+
+def test_models_in_shadow_are_listed_only_when_asked_for(api: httpx.Client, database: Database) -> None:
+    (image,) = analysed(database, positive(0.2))
+    shadow(database, positive(0.9))
+    (reported,) = api.get("/v1/predictions").json()["items"]
+    assert (reported["role"], reported["outcome"]) == ("active", "negative")
+    assert api.get("/v1/predictions", params={"outcome": "positive"}).json()["items"] == []
+    (tried,) = api.get("/v1/predictions", params={"role": "shadow"}).json()["items"]
+    assert (tried["role"], tried["outcome"], tried["deliveries"]) == ("shadow", "positive", {})
+    assert api.get(f"/v1/predictions/{tried['id']}").json()["role"] == "shadow"
+    (shown,) = api.get(f"/v1/studies/{image.study_instance_uid}").json()["instances"]
+    assert [verdict["id"] for verdict in shown["predictions"]] == [reported["id"]]
+    assert 'outcome="positive"' not in api.get("/metrics").text
