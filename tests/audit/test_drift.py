@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 
 from audit.comparison import Change, Status
 from audit.drift import DriftReport, read_drift
+from audit.models import ModelVersion, Prediction, Role
 from audit.session import Database
 from audit.tallies import Days
 from core.records import Analysis
@@ -99,6 +100,17 @@ def test_another_models_scores_are_not_mixed_in(database: Database) -> None:
     latest, older = _read(database), _read(database, model="2.25.1")
     assert (latest.model.device_uid, latest.sources[0].window.tally.images) == ("2.25.22", 30)
     assert (older.model.device_uid, older.sources[0].window.tally.images) == ("2.25.11", 0)
+
+
+def test_what_a_model_judged_in_shadow_is_left_out(database: Database) -> None:
+    seed(database, "room-1", week(5), scores(3, seed=0), device_uid="2.25.11")
+    seed(database, "room-1", week(5), scores(4, seed=1), device_uid="2.25.22")
+    with database.write() as session:
+        shadow = select(ModelVersion.id).where(ModelVersion.device_uid == "2.25.22").scalar_subquery()
+        session.execute(update(Prediction).where(Prediction.model_version_id == shadow).values(role=Role.SHADOW))
+    report = _read(database)
+    assert (report.model.device_uid, report.sources[0].window.tally.images) == ("2.25.11", 3)
+    assert _read(database, model="2.25.22").sources == ()
 
 
 def test_days_as_periods(database: Database) -> None:
