@@ -12,34 +12,90 @@ from rich.progress import Progress
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ml.comparison import Comparison
     from ml.evaluation import Evaluation
+    from ml.learning_curves import Panel
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder with NORMAL/ and PNEUMONIA/ inside: JPEG or PNG of any size.")],
+def evaluate(  # noqa: PLR0917 - Typer calls it by name
+    data: Annotated[
+        Path,
+        typer.Option(help="Folder with NORMAL/ and PNEUMONIA/, a pneumoniamnist .npz, or RSNA's DICOM files and csv."),
+    ],
     model: Annotated[
         Path | None, typer.Option(help="A .safetensors file with its record; the shipped model if left out.")
     ] = None,
+    against: Annotated[Path | None, typer.Option(help="Another .safetensors file to compare with.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for charts, error list, evaluation.json and report.html.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Training run whose curves the report shows; the model's folder if left out.")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
-    """Hold a model against class folders, with 95 % bootstrap intervals."""
+    """Hold a model against labelled radiographs, with 95 % bootstrap intervals.
+
+    Data that is split already is judged by its test part. A report holds radiographs and file names.
+    """
     from ml.classifier import Classifier
-    from ml.evaluation import evaluate_samples
+    from ml.comparison import compare
+    from ml.evaluation import evaluate as figures_of
     from ml.readers import read_samples
+    from ml.scoring import score
     from ml.weights import DEFAULT_WEIGHTS
 
+    if run is not None and plots is None:
+        raise typer.BadParameter("--run is drawn into the report of --plots: give both")
+    model = model or DEFAULT_WEIGHTS
+    training = _training(run, model) if plots else ()
     samples = read_samples(data)
-    classifier = Classifier.load(model or DEFAULT_WEIGHTS)
+    samples = [sample for sample in samples if sample.part == "test"] or samples
+    classifiers = [Classifier.load(path) for path in (model, against) if path is not None]
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Evaluating", total=len(samples))
-        evaluation = evaluate_samples(classifier, samples, lambda done: progress.advance(task, done))
+        scores = score(samples, classifiers, lambda done: progress.advance(task, done))
+    records = [classifier.record for classifier in classifiers]
+    evaluations = [
+        figures_of(found.labels, found.probabilities, record.threshold, found.patients)
+        for found, record in zip(scores, records, strict=True)
+    ]
+    comparison = compare(scores[0], evaluations[0], scores[1], evaluations[1], records[1].identity) if against else None
+    if plots:
+        from ml.evaluation_report import make_report, write_report
+
+        report = make_report(
+            records[0], scores[0], evaluations[0], data=data.resolve().name, comparison=comparison, training=training
+        )
+        write_report(report, scores[0], plots)
+    _print(evaluations[0], comparison, records[0].identity.name, records[0].identity.version, as_json=as_json)
+    if plots and not as_json:
+        Console().print(f"Wrote {plots / 'report.html'} and what is behind it.")
+
+
+def _training(run: Path | None, model: Path) -> tuple[Panel, ...]:
+    from ml.learning_curves import FILE, learning_curves
+
+    if run is None and not (model.parent / FILE).is_file():
+        return ()
+    return learning_curves(run or model.parent)
+
+
+def _print(evaluation: Evaluation, comparison: Comparison | None, name: str, version: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(evaluation.as_json(), indent=2))
+        from dataclasses import asdict
+
+        against = {"comparison": asdict(comparison)} if comparison else {}
+        typer.echo(json.dumps(evaluation.as_json() | against, indent=2))
         return
-    identity = classifier.identity
-    Console().print(figures_table(evaluation, f"{identity.name} {identity.version}, {evaluation.n} images"))
+    console = Console()
+    console.print(figures_table(evaluation, f"{name} {version}, {evaluation.n} images"))
+    if comparison:
+        console.print(comparison_table(comparison, f"{name} {version}"))
 
 
 def figures_table(evaluation: Evaluation, title: str) -> Table:
@@ -51,4 +107,20 @@ def figures_table(evaluation: Evaluation, title: str) -> Table:
     table.add_row("threshold", f"{evaluation.threshold:.4f}", "")
     table.add_row("normal images", f"{tn} negative, {fp} positive", "")
     table.add_row("pneumonia images", f"{tp} positive, {fn} negative", "")
+    return table
+
+
+def comparison_table(comparison: Comparison, this: str) -> Table:
+    table = Table("Figure", "Difference", "95 % interval", title=f"{this} less {comparison.other}")
+    for name, (low, high) in comparison.ci.items():
+        table.add_row(name, f"{comparison.differences[name]:+.4f}", f"{low:+.4f} to {high:+.4f}")
+    table.add_section()
+    low, high = comparison.delong.ci
+    table.add_row(
+        "auc (DeLong)",
+        f"{comparison.delong.difference:+.4f}",
+        f"{low:+.4f} to {high:+.4f}, p {comparison.delong.p:.3g}",
+    )
+    for test in comparison.mcnemar:
+        table.add_row(f"right alone, {test.images}", f"{test.only_this} : {test.only_other}", f"McNemar p {test.p:.3g}")
     return table

@@ -67,7 +67,7 @@ def render(
     peak = _peak_share(caption) if heatmap is not None and heatmap.values.max() > 0 else 0.0
     colours = np.repeat(picture[..., None] * 255.0, 3, axis=2)
     if heatmap is not None and peak > 0:
-        colours = _blend(colours, heatmap.values, peak)
+        colours = blend(colours, heatmap.values, peak)
     height, width = picture.shape
     page_width = max(width, NARROWEST)
     banner = _Banner(page_width, caption, peak if heatmap is not None else None).draw()
@@ -91,7 +91,8 @@ def _peak_share(caption: Caption) -> float:
     return min(1.0, caption.probability / caption.threshold)
 
 
-def _blend(colours: npt.NDArray[np.float32], values: npt.NDArray[np.float32], peak: float) -> npt.NDArray[np.float32]:
+def blend(colours: npt.NDArray[np.float32], values: npt.NDArray[np.float32], peak: float) -> npt.NDArray[np.float32]:
+    """Grey (h, w, 3) in [0, 255] under a map of any size, whose hottest place counts as the share ``peak``."""
     height, width = colours.shape[:2]
     smooth = Image.fromarray(values / values.max()).resize((width, height), Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth, dtype=np.float32), 0.0, 1.0) * np.float32(peak)

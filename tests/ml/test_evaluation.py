@@ -23,17 +23,23 @@ def test_figures_by_hand() -> None:
     assert result.specificity == pytest.approx(3 / 4)
     assert result.precision == pytest.approx(5 / 6)
     assert result.f1 == pytest.approx(5 / 6)
+    assert result.brier == pytest.approx(((PROBABILITIES - LABELS) ** 2).mean())
     assert result.auc == pytest.approx(21 / 24)  # of 24 pairs, 0.7 stands above 0.4, 0.6 and 0.5
 
 
 def test_the_json_has_the_promised_fields() -> None:
     fields = json.loads(json.dumps(evaluate(LABELS, PROBABILITIES, 0.5, PATIENTS, resamples=20).as_json()))
-    figures = {"auc", "pr_auc", "accuracy", "sensitivity", "specificity", "precision", "f1", "ece"}
+    figures = {"auc", "pr_auc", "accuracy", "sensitivity", "specificity", "precision", "f1", "ece", "brier"}
     assert set(fields) == figures | {"n", "threshold", "confusion", "ci"}
     assert set(fields["ci"]) == figures
     assert fields["confusion"] == [[3, 1], [1, 5]]
     for name, (low, high) in fields["ci"].items():
         assert low <= fields[name] <= high or name == "ece"  # its bootstrap is biased upwards
+
+
+def test_one_class_alone_is_a_clear_error() -> None:
+    with pytest.raises(ConfigurationError, match="no NORMAL image"):
+        evaluate(np.ones(3, np.int64), np.array([0.1, 0.2, 0.3]), 0.5, list("abc"))
 
 
 def test_intervals_are_seeded_and_draw_whole_patients() -> None:
