@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import ConfigurationError
 from ml.card_tables import Values, read_values, table
 
+_KEYS = (
+    "recipe", "version", "hold_out", "seed", "initial_weights", "images", "epochs", "minutes",
+    "options", "ece", "figures",
+)  # fmt: skip
 _LONGEST_OPTION = 40
 """Characters; longer values (an augmentation) are only named."""
 
@@ -37,9 +42,11 @@ class Try:
 
 
 def read_tries(folder: Path) -> list[Try]:
-    """In the order of their names. Raises ConfigurationError for a run.json that is none."""
-    keys = ("recipe", "version", "hold_out", "figures")
-    return [Try(path.parent.name, read_values(path, *keys)) for path in sorted(folder.glob("*/run.json"))]
+    """In the order of their names. Raises ConfigurationError where there is none, or a run.json is none."""
+    tries = [Try(path.parent.name, read_values(path, *_KEYS)) for path in sorted(folder.glob("*/run.json"))]
+    if not tries:
+        raise ConfigurationError(f"no folder in {folder} holds a run.json: give the folder above those of the runs")
+    return tries
 
 
 def tries_table(tries: Sequence[Try], shipped_version: str) -> str:

@@ -159,5 +159,11 @@ def test_a_wrong_file_is_named(option: str, content: str, weights: Path, tmp_pat
     assert "wrong.json" in str(failure)
 
 
+def test_a_folder_without_runs_is_said_so(weights: Path, tmp_path: Path) -> None:
+    failure = _card("--model", weights, "--runs", tmp_path, "--out", tmp_path / "card.md").exception
+    assert isinstance(failure, ConfigurationError)
+    assert "holds a run.json" in str(failure)
+
+
 def test_cells_cannot_break_a_table() -> None:
     assert table(("a", "b"), [("x|y", 0.5)]).splitlines()[2] == "| x\\|y | 0.500 |"
