@@ -34,6 +34,9 @@ def evaluate(  # noqa: PLR0917 - Typer calls it by name
     run: Annotated[
         Path | None, typer.Option(help="Training run whose curves the report shows; the model's folder if left out.")
     ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Judge by the patients of this data that the model's training held out.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """Hold a model against labelled radiographs, with 95 % bootstrap intervals.
@@ -43,9 +46,10 @@ def evaluate(  # noqa: PLR0917 - Typer calls it by name
     from ml.classifier import Classifier
     from ml.comparison import compare
     from ml.evaluation import evaluate as figures_of
+    from ml.holdout import held_out_samples
     from ml.readers import read_samples
     from ml.scoring import score
-    from ml.weights import DEFAULT_WEIGHTS
+    from ml.weights import DEFAULT_WEIGHTS, load_record
 
     if run is not None and plots is None:
         raise typer.BadParameter("--run is drawn into the report of --plots: give both")
@@ -53,6 +57,8 @@ def evaluate(  # noqa: PLR0917 - Typer calls it by name
     training = _training(run, model) if plots else ()
     samples = read_samples(data)
     samples = [sample for sample in samples if sample.part == "test"] or samples
+    if held_out:
+        samples = held_out_samples(samples, load_record(model).provenance)
     classifiers = [Classifier.load(path) for path in (model, against) if path is not None]
     if plots:
         plots.mkdir(parents=True, exist_ok=True)

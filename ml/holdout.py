@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,3 +40,22 @@ def hold_out(samples: Sequence[Sample], by: HoldOut, seed: int) -> Split:
     early = {sample for sample, number in numbers.items() if number <= last}
     held = {*second, *early}
     return Split(tuple(s for s in samples if s not in held), tuple(s for s in samples if s in held))
+
+
+def held_out_samples(samples: Sequence[Sample], provenance: Mapping[str, Any]) -> list[Sample]:
+    """Those of the training's data that the training held out, as the weights' record says.
+
+    Raises:
+        ConfigurationError: the record does not say how, or the data is not what the training had.
+    """
+    try:
+        held = hold_out(samples, provenance["hold_out"], provenance["seed"]).validation
+        expected = provenance["validation_data"]["images"]
+    except KeyError as exc:
+        raise ConfigurationError(f"the weights' record does not say what was held out ({exc} is missing)") from exc
+    if len(held) != expected:
+        raise ConfigurationError(
+            f"{len(held)} images of this data would have been held out, and the record says {expected}: "
+            "--held-out needs the data the model was trained on"
+        )
+    return list(held)

@@ -112,7 +112,7 @@ def _commands(record: WeightsRecord) -> str:
     start = str(provenance.get("initial_weights", ""))
     options = {
         "--init": "none" if start == "random" else start if Path(start).suffix in (".safetensors", ".pth") else "",
-        "--hold-out": "series" if str(provenance.get("split", "")).startswith("by series") else "",
+        "--hold-out": "series" if provenance.get("hold_out") == "series" else "",
         "--seed": provenance.get("seed", ""),
     }
     given = "".join(f" {option} {value}" for option, value in options.items() if value != "")

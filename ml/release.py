@@ -16,12 +16,12 @@ import torchvision
 from safetensors.torch import save_file
 
 from core.errors import ConfigurationError
-from ml import acquisition
+from ml import acquisition, novelty_fitting
 from ml.data import CLASSES, Sample, Split, load_images
 from ml.evaluation import Evaluation
 from ml.holdout import HoldOut, hold_out
 from ml.initial_weights import initialise
-from ml.networks import ARCHITECTURES, Network
+from ml.networks import ARCHITECTURES
 from ml.readers import read_samples
 from ml.recipe import ETIOLOGY, Recipe
 from ml.soup import fit_members
@@ -73,7 +73,8 @@ def train_and_release(
     judgement = Judgement.of(network, validation, sensitivity=recipe.sensitivity, seed=run.seed)
     evaluation, figures = judgement.evaluation(), judgement.figures()
     path = run.out / f"{recipe.name}.safetensors"
-    _write(network, path)
+    gate, gate_record = novelty_fitting.fit(network, images, held_out)
+    _write({**network.state_dict(), **gate}, path)
     digest = digest_of(path)
     record = WeightsRecord(
         name=recipe.name,
@@ -85,10 +86,11 @@ def train_and_release(
         threshold=judgement.threshold,
         temperature=judgement.temperature,
         preprocessing=recipe.preprocessing,
+        novelty=gate_record,
         provenance={
             "training_data": _counts(split.train),
             "validation_data": _counts(split.validation),
-            "split": f"by {by}, seed {run.seed}",
+            "hold_out": by,
             "initial_weights": source,
             "recipe": recipe.as_json(),
             "epochs": recipe.epochs,
@@ -161,10 +163,10 @@ def _how_chosen(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def _write(network: Network, path: Path) -> None:
+def _write(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Aside first, then renamed: a file under the final name is whole."""
     partial = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, partial)
+    save_file({key: value.contiguous() for key, value in tensors.items()}, partial)
     partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.replace(path)
 

@@ -45,6 +45,8 @@ class WeightsRecord(BaseModel):
     """How the weights, the threshold and the temperature came about."""
     metrics: dict[str, Any]
     """Of the validation patients, with 95 % intervals."""
+    novelty: dict[str, Any] | None = None
+    """How the gate in the weights file was fitted and what it accepts and refuses; None where the file has no gate."""
 
     @property
     def identity(self) -> ModelIdentity:

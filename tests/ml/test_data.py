@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from ml.data import Sample, Split, load_images, split_by_patient
-from ml.holdout import hold_out
+from ml.holdout import held_out_samples, hold_out
 from ml.preprocessing import Preprocessing
 
 
@@ -71,3 +71,14 @@ def test_images_are_squared_and_kept_as_bytes() -> None:
     images = load_images(samples, Preprocessing(size=32))
     assert images.shape == (1, 1, 32, 32)
     assert (images == 51).all()
+
+
+def test_what_a_training_held_out_is_found_again() -> None:
+    samples = _samples(40)
+    validation = hold_out(samples, "patients", seed=3).validation
+    provenance = {"hold_out": "patients", "seed": 3, "validation_data": {"images": len(validation)}}
+    assert held_out_samples(samples, provenance) == list(validation)
+    with pytest.raises(ConfigurationError, match="needs the data the model was trained on"):
+        held_out_samples(_samples(24), provenance)
+    with pytest.raises(ConfigurationError, match="does not say what was held out"):
+        held_out_samples(samples, {})
