@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,3 +25,46 @@ def bench_inference(as_json: JSON = False) -> None:
     for row in rows:
         table.add_row(row.what, str(row.batch), f"{row.milliseconds:.1f}")
     Console().print(table)
+
+
+def bench_gate(
+    data: Annotated[Path, typer.Option(help="Labelled radiographs, as train and evaluate take them.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A .safetensors file with its record; the shipped model if left out.")
+    ] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Take the patients of this data that the model's training held out.")
+    ] = False,
+    most: Annotated[int, typer.Option(min=1, help="Radiographs to draw.")] = 300,
+    as_json: JSON = False,
+) -> None:
+    """Which pictures the model's gate lets pass: radiographs and their stress copies, and pictures that are none.
+
+    Those are made from the radiographs and taken from files that ship inside pydicom and scikit-image.
+    """
+    from cli.foreign_pictures import foreign_pictures
+    from ml.classifier import Classifier
+    from ml.holdout import held_out_samples
+    from ml.novelty_benchmark import measure
+    from ml.readers import read_samples
+    from ml.weights import DEFAULT_WEIGHTS
+
+    samples = read_samples(data)
+    classifier = Classifier.load(model or DEFAULT_WEIGHTS)
+    if held_out:
+        samples = held_out_samples(samples, classifier.record.provenance)
+    with Console(stderr=True).status("Reading pictures") as status:
+        measured = measure(classifier, samples, foreign_pictures(), status.update, most=most)
+    if as_json:
+        typer.echo(json.dumps(measured.as_json(), indent=2))
+        return
+    console = Console()
+    table = Table("Radiographs", "Images", "Accepted", "Share", "Of these with a warning", title="To be accepted")
+    for copy in measured.acceptance:
+        share = f"{copy.accepted / copy.n:.1%}"
+        table.add_row(copy.kind, str(copy.n), str(copy.accepted), share, str(copy.warned))
+    console.print(table)
+    table = Table("Pictures", "Images", "Refused", "Share", title="To be refused")
+    for other in measured.refusal:
+        table.add_row(other.kind, str(other.n), str(other.refused), f"{other.refused / other.n:.1%}")
+    console.print(table)

@@ -15,19 +15,35 @@ from safetensors.torch import load_file
 
 from core.errors import ConfigurationError
 from core.records import Finding, Heatmap, ModelIdentity, Prediction, Verdict
+from ml.activations import Taps
 from ml.explanation import METHOD, explainer_for
 from ml.networks import ARCHITECTURES, Network, pneumonia_logit
+from ml.novelty import PREFIX, Familiarity, Gate
 from ml.views import VIEWS, disagree, views_of
 from ml.weights import WeightsRecord, load_record
 
+NOT_KNOWN = Finding(
+    "not_a_known_radiograph", "the picture is not like the upright frontal chest radiographs that the model knows"
+)
+UNUSUAL = Finding("unusual_image", "the picture differs from most radiographs that the model knows")
 VIEWS_DISAGREE = Finding("views_disagree", "slightly changed views of the picture get clearly different answers")
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
+    """``unsteady``: views disagree."""
+
     prediction: Prediction
     heatmap: Heatmap
-    warnings: tuple[Finding, ...]
+    familiarity: Familiarity
+    unsteady: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.familiarity is Familiarity.UNKNOWN:
+            return Verdict(None, None, reasons=(NOT_KNOWN,))
+        doubts = ((UNUSUAL, self.familiarity is Familiarity.UNUSUAL), (VIEWS_DISAGREE, self.unsteady))
+        return Verdict(self.prediction, self.heatmap, warnings=tuple(finding for finding, holds in doubts if holds))
 
 
 class Classifier:
@@ -37,11 +53,21 @@ class Classifier:
     the question: it changes predictions, and so the identity.
     """
 
-    def __init__(self, network: Network, record: WeightsRecord, device: torch.device, *, use_tta: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        record: WeightsRecord,
+        device: torch.device,
+        *,
+        gate: Gate | None = None,
+        use_tta: bool = False,
+    ) -> None:
         self.record = record
         self.device = device
         self.use_tta = use_tta
+        self._gate = gate
         self._network = network.requires_grad_(False).eval().to(device).to(memory_format=torch.channels_last)
+        self._taps = Taps(self._network, record.preprocessing.size) if gate else None
         self._explain = explainer_for(network.head)
 
     @classmethod
@@ -56,11 +82,16 @@ class Classifier:
             known = ", ".join(sorted(ARCHITECTURES))
             raise ConfigurationError(f"{path}: unknown architecture {record.architecture!r}, known: {known}")
         network = ARCHITECTURES[record.architecture].build(record.preprocessing, len(record.labels))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        tensors = load_file(path)
+        gate = Gate.of(tensors, device)
+        if (gate is None) != (record.novelty is None):
+            raise ConfigurationError(f"{path} and its record disagree about a gate: take both from one run")
         try:
-            network.load_state_dict(load_file(path))
+            network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith(PREFIX)})
         except RuntimeError as exc:
             raise ConfigurationError(f"{path} does not fit the architecture {record.architecture}: {exc}") from exc
-        return cls(network, record, torch.device("cuda" if torch.cuda.is_available() else "cpu"), use_tta=use_tta)
+        return cls(network, record, device, gate=gate, use_tta=use_tta)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -80,7 +111,7 @@ class Classifier:
 
     def judge(self, images: Sequence[npt.NDArray[np.float32]]) -> list[Verdict]:
         """What service says of each image; arguments as in ``classify``."""
-        return [Verdict(seen.prediction, seen.heatmap, warnings=seen.warnings) for seen in self._judged(images)]
+        return [judged.verdict for judged in self._judged(images)]
 
     def _judged(self, images: Sequence[npt.NDArray[np.float32]]) -> list[_Judged]:
         """One forward pass for all images and views."""
@@ -93,10 +124,16 @@ class Classifier:
             logits = self._network.head(features).float().unflatten(0, (-1, len(images)))
             maps = self._explain(features[: len(images)])
             unsteady = disagree(self._probabilities(logits), self.record.threshold).tolist()
-        return [
-            _Judged(prediction, Heatmap(values=values, method=METHOD), (VIEWS_DISAGREE,) if doubt else ())
-            for prediction, values, doubt in zip(self._predictions(logits.mean(0)), maps, unsteady, strict=True)
-        ]
+            heatmaps = [Heatmap(values=values, method=METHOD) for values in maps]
+            return list(
+                map(_Judged, self._predictions(logits.mean(0)), heatmaps, self._familiarity(len(images)), unsteady)
+            )
+
+    def _familiarity(self, images: int) -> list[Familiarity]:
+        """Of the first ``images`` of the last pass: the images as they are."""
+        if self._gate is None or self._taps is None:
+            return [Familiarity.KNOWN] * images
+        return self._gate.familiarity(self._taps.last[:images])
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """(..., K) to (...): calibrated probability of pneumonia."""

@@ -1,0 +1,79 @@
+"""Pictures that are no chest radiographs, out of packages: what the gate is measured with, never fitted on."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import ConfigurationError, PneumoError
+
+Image = npt.NDArray[np.float32]
+Kinds = dict[str, list[Image]]
+
+
+def foreign_pictures() -> Kinds:
+    """(H, W) float32 in [0, 1] by kind: images of other modalities that ship in pydicom, scikit-image's photographs.
+
+    Raises:
+        ConfigurationError: scikit-image is not installed.
+    """
+    return {**_other_modalities(), **_photographs()}
+
+
+def _folder(package: str, *parts: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(f"the gate is measured with pictures of {package}: pip install {package}")
+    return Path(spec.origin).parent.joinpath(*parts)
+
+
+def _other_modalities() -> Kinds:
+    """Each file as the service renders it and, since a PACS may do worse, from its lowest to its highest value."""
+    from pydicom import dcmread
+
+    from dicom.pixels import radiograph
+
+    kinds: Kinds = defaultdict(list)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the files were made to break rules
+        for path in sorted(_folder("pydicom", "data", "test_files").rglob("*.dcm")):
+            dataset = dcmread(path, force=True)
+            modality = dataset.get("Modality") or "no modality"
+            with suppress(PneumoError):  # cannot be decoded, or has one grey: the service ends there
+                kinds[f"pydicom {modality}, as rendered"].append(radiograph(dataset).pixels)
+            try:
+                stored = dataset.pixel_array
+            except Exception:  # noqa: BLE001, S112 - whatever decoders raise for broken files
+                continue
+            if grey := _stretched(stored):
+                kinds[f"pydicom {modality}, stored values"] += grey
+    return dict(sorted(kinds.items()))
+
+
+def _stretched(stored: npt.NDArray[np.generic]) -> list[Image]:
+    """The first frame from black to white; nothing where all of it is one grey."""
+    grey = stored.astype(np.float32)
+    if grey.shape[-1] == 3:
+        grey = grey.mean(-1)
+    while grey.ndim > 2:
+        grey = grey[0]
+    low, high = grey.min(), grey.max()
+    return [(grey - low) / (high - low)] if high > low else []
+
+
+def _photographs() -> Kinds:
+    from ml.preprocessing import read_image
+
+    folder = _folder("skimage", "data")
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".jpg", ".gif"}]
+    faces = np.load(folder / "lfw_subset.npy").astype(np.float32)
+    return {
+        "scikit-image photographs and textures": [read_image(path) for path in paths],
+        "scikit-image faces": list(faces),
+    }
