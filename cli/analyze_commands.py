@@ -29,6 +29,9 @@ _OUTPUT_NAMES = {ResultKind.SECONDARY_CAPTURE: "sc", ResultKind.REPORT: "sr"}
 def analyze(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="DICOM, JPEG or PNG.")],
     out: Annotated[Path | None, typer.Option(help="Folder for overlay PNG, SC and SR of each file.")] = None,
+    use_tta: Annotated[
+        bool, typer.Option("--use-tta", help="Judge each image in several views, as worker.use_tta does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Judge radiographs on this machine, without any service running. Exits with 0 whatever the outcomes are."""
@@ -37,7 +40,7 @@ def analyze(
 
     settings = load_settings()
     configure_logs(settings.log_format)
-    classifier = Classifier.load(settings.worker.weights or DEFAULT_WEIGHTS)
+    classifier = Classifier.load(settings.worker.weights or DEFAULT_WEIGHTS, use_tta=use_tta or settings.worker.use_tta)
     model = f"{classifier.identity.name} {classifier.identity.version}"
     stems = _unique_stems(files)
     rows = []

@@ -91,8 +91,12 @@ class ListenerSettings(_Section):
 
 class WorkerSettings(_Section):
     weights: Path | None = None
-    """A weights file with its record beside it; the shipped model when left out."""
+    """A weights file with its record beside it, which pins these workers to it: they look at no `pneumo models`."""
+    models_folder: Path | None = None
+    """Where `pneumo models add` keeps models, on each machine with an inference worker; under ``home`` when empty."""
     batch_size: int = Field(default=16, ge=1)
+    use_tta: bool = False
+    """Test-time augmentation: each image is judged in several views, which takes several times as long."""
     lease_seconds: float = Field(default=120, gt=0)
     """A claimed job that is not finished by then belongs to whoever claims it next."""
     maximum_attempts: int = Field(default=3, ge=1)
@@ -132,7 +136,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PNEUMO_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     home: Path = Path("pneumo-data")
-    """Where embedded state lies: database, broker, spool."""
+    """Where embedded state lies: database, broker, spool, added models."""
     database_url: str = Field(default="", repr=False)
     """SQLAlchemy URL; SQLite under ``home`` when empty."""
     broker_url: str = Field(default="", repr=False)
@@ -175,6 +179,10 @@ class Settings(BaseSettings):
     @cached_property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.home.absolute()}/pneumo.db"
+
+    @cached_property
+    def models(self) -> Path:
+        return self.worker.models_folder or self.home.absolute() / "models"
 
     @cached_property
     def spool(self) -> str:
