@@ -57,6 +57,7 @@ def curves(labels: Labels, probabilities: Numbers, patients: Sequence[str]) -> t
         precisions.append(precision(hits, alarms)[np.minimum(reached, len(hits) - 1)])
     false_positive_rate, sensitivity, _ = roc_curve(labels, probabilities)
     ppv, recall, _ = precision_recall_curve(labels, probabilities, drop_intermediate=True)
+    ppv[-1] = ppv[-2]  # scikit-learn ends at precision 1, which no threshold need reach
     return (
         Curve(_floats(false_positive_rate), _floats(sensitivity), *_band(sensitivities)),
         Curve(_floats(recall[::-1]), _floats(ppv[::-1]), *_band(precisions)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -14,9 +16,12 @@ from ml.scoring import Scores
 
 LONGEST_SIDE = 220
 """Of an image in a grid, in pixels: a report of all of them stays small enough to send."""
-EACH_CLASS, COLUMNS = 12, 6
-CERTAIN = 3
-"""Cases in each row of the Grad-CAM grid."""
+CELL = 1.75
+"""Width of an image on the page, in inches."""
+COLUMNS = 6
+EACH_CLASS = 2 * COLUMNS
+CERTAIN = COLUMNS // 2
+"""Cases of a kind in the Grad-CAM grid, two columns each."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -28,13 +33,13 @@ def prediction_grid(scores: Scores, threshold: float) -> Figure:
     for label in (1, 0):
         rows = np.flatnonzero(scores.labels == label)
         chosen += sorted(generator.permutation(rows)[:EACH_CLASS].tolist())
-    lines = -(-len(chosen) // COLUMNS)
-    figure = Figure(figsize=(1.75 * COLUMNS, 2.1 * lines), layout="constrained")
-    grid = figure.subplots(lines, COLUMNS, squeeze=False).flat
-    for axes, row in zip(grid, chosen, strict=False):
-        _show(axes, _small(scores, row))
+    images = [_small(scores, row) for row in chosen]
+    figure, grid = _grid(images, -(-len(chosen) // COLUMNS))
+    cells = grid.ravel().tolist()
+    for axes, row, image in zip(cells, chosen, images, strict=False):
+        _show(axes, image)
         _caption(axes, scores, row, threshold)
-    for axes in list(grid)[len(chosen) :]:
+    for axes in cells[len(chosen) :]:
         axes.set_axis_off()
     return figure
 
@@ -59,25 +64,31 @@ def certain_cases(scores: Scores, threshold: float) -> dict[str, list[int]]:
 def heatmap_grid(scores: Scores, threshold: float) -> Figure:
     """Each case as it is and under its map, which is scaled to its own peak."""
     cases = certain_cases(scores, threshold)
-    figure = Figure(figsize=(1.75 * 2 * CERTAIN, 2.1 * len(cases)), layout="constrained")
-    grid = figure.subplots(len(cases), 2 * CERTAIN, squeeze=False)
-    for axes_of_line, (name, rows) in zip(grid, cases.items(), strict=True):
-        for axes in axes_of_line:
+    images = {row: _small(scores, row) for rows in cases.values() for row in rows}
+    figure, grid = _grid(list(images.values()), len(cases))
+    for cells, (name, rows) in zip(grid, cases.items(), strict=True):
+        for axes in cells:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        axes_of_line[0].set_ylabel(name, fontsize=11)
+        cells[0].set_ylabel(name, fontsize=10)
         for place, row in enumerate(rows):
-            plain, mapped = axes_of_line[2 * place : 2 * place + 2]
-            image = _small(scores, row)
-            _show(plain, image)
+            plain, mapped = cells[2 * place : 2 * place + 2]
+            _show(plain, images[row])
             _caption(plain, scores, row, threshold)
-            colours = np.repeat(image[..., None] * np.float32(255.0), 3, axis=2)
+            colours = np.repeat(images[row][..., None] * np.float32(255.0), 3, axis=2)
             heatmap = scores.heatmaps[row]
             if heatmap.max() > 0:  # else it has nothing to show
                 colours = blend(colours, heatmap, 1.0)
             _show(mapped, (colours / 255.0).astype(np.float32))
             mapped.set_title("Grad-CAM", fontsize=8, color=GREY)
     return figure
+
+
+def _grid(images: Sequence[npt.NDArray[np.float32]], lines: int) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """Axes (lines, COLUMNS), each as high as the tallest image needs."""
+    tallest = max(image.shape[0] / image.shape[1] for image in images)
+    figure = Figure(figsize=(CELL * COLUMNS, (CELL * min(tallest, 1.5) + 0.3) * lines), layout="constrained")
+    return figure, figure.subplots(lines, COLUMNS, squeeze=False)
 
 
 def _small(scores: Scores, row: int) -> npt.NDArray[np.float32]:

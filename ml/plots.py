@@ -17,7 +17,7 @@ from ml.operating_points import OperatingPoint
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 LINES = (BLUE, ORANGE, GREEN, "#CC79A7")
-Corner = Literal["lower left", "lower right", "upper left"]
+Corner = Literal["lower left", "lower right"]
 
 SIDE = 4.6
 """Of a square panel, in inches."""
@@ -77,7 +77,7 @@ def reliability_chart(after: Reliability, before: Reliability | None) -> Figure:
     bars = np.maximum(np.transpose(reach), 0)
     top.errorbar(x, y, bars, fmt="o", color=BLUE, markersize=5, linewidth=1, label=f"as shipped: ECE {after.ece:.3f}")
     top.set(ylabel="share that is labelled pneumonia", title="Reliability")
-    _finish(top, "upper left")
+    _finish(top, "lower right")
     bottom.bar([found.predicted for found in after.bins], [found.n for found in after.bins], width=0.04, color=BLUE)
     bottom.set(xlabel="probability the model gave", ylabel="images", yscale="log")
     bottom.grid(alpha=0.25)
