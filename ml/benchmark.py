@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from ml.classifier import Classifier
-from ml.networks import ARCHITECTURES
+from ml.networks import ARCHITECTURES, pneumonia_logit
+from ml.novelty import PREFIX
 from ml.weights import DEFAULT_WEIGHTS
 
 BATCHES = (1, 16)
@@ -42,7 +43,7 @@ def measure(weights: Path = DEFAULT_WEIGHTS, *, rounds: int = 20) -> list[Timing
     classifier = Classifier.load(weights)
     record = classifier.record
     plain = ARCHITECTURES[record.architecture].build(record.preprocessing, len(record.labels))
-    plain.load_state_dict(load_file(weights))
+    plain.load_state_dict({key: value for key, value in load_file(weights).items() if not key.startswith(PREFIX)})
     plain.eval().to(classifier.device)
     size = record.preprocessing.size
     generator = np.random.default_rng(0)
@@ -53,9 +54,10 @@ def measure(weights: Path = DEFAULT_WEIGHTS, *, rounds: int = 20) -> list[Timing
     runs: list[tuple[str, int, Callable[[], object]]] = []
     for batch in BATCHES:
         grey = torch.from_numpy(np.stack(small[:batch])[:, None]).to(classifier.device)
-        normalised = ((grey.expand(-1, 3, -1, -1) - plain.mean) / plain.std).contiguous()
+        normalised = ((grey.expand(-1, plain.mean.shape[1], -1, -1) - plain.mean) / plain.std).contiguous()
         runs += [
-            ("plain network, float32, no heat map", batch, partial(_forward, plain, normalised)),
+            ("plain network, float32, no heat map", batch, partial(_forward, plain, normalised, bf16=False)),
+            ("plain network, bf16, no heat map", batch, partial(_forward, plain, normalised, bf16=True)),
             ("prediction and heat map", batch, partial(classifier.classify, small[:batch])),
             ("the same from 2048 x 2500", batch, partial(classifier.classify, large[:batch])),
         ]
@@ -69,9 +71,9 @@ def measure(weights: Path = DEFAULT_WEIGHTS, *, rounds: int = 20) -> list[Timing
     return [Timing(what, batch, 1000 * median(values) / batch) for (what, batch), values in seconds.items()]
 
 
-def _forward(plain: Any, normalised: torch.Tensor) -> list[float]:
-    with torch.inference_mode():
-        return torch.sigmoid(plain.head(plain.backbone(normalised))).cpu().flatten().tolist()
+def _forward(plain: Any, normalised: torch.Tensor, *, bf16: bool) -> list[float]:
+    with torch.inference_mode(), torch.autocast(normalised.device.type, torch.bfloat16, enabled=bf16):
+        return torch.sigmoid(pneumonia_logit(plain.head(plain.backbone(normalised)).float())).tolist()
 
 
 def _blob(generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -27,6 +27,7 @@ from ml.recipe import ETIOLOGY, Recipe
 from ml.soup import fit_members
 from ml.stress import STRESSES
 from ml.training import Run
+from ml.training_log import seconds_of_epochs
 from ml.validation import Judgement, Validation
 from ml.weights import WeightsRecord, digest_of, save_record
 
@@ -53,7 +54,6 @@ def train_and_release(
     Raises:
         ConfigurationError: data or starting weights that cannot be used.
     """
-    started = time.monotonic()
     torch.manual_seed(run.seed)  # the new head, and a random start
     network = ARCHITECTURES[recipe.architecture].build(recipe.preprocessing, len(recipe.outputs))
     source = initialise(network, recipe.architecture, init)
@@ -63,6 +63,7 @@ def train_and_release(
     held_out, held_out_classes = load_images(split.validation, recipe.preprocessing), _classes(split.validation, recipe)
     draw_weights = _draw_weights(recipe, split, images)
     fit_members(recipe, network, (images, classes), (held_out, held_out_classes), run=run, draw_weights=draw_weights)
+    fitted = time.monotonic()
 
     validation = Validation(
         held_out,
@@ -111,7 +112,7 @@ def train_and_release(
         "initial_weights": source,
         "images": {"train": len(split.train), "validation": len(split.validation)},
         "epochs": recipe.epochs,
-        "minutes": round((time.monotonic() - started) / 60, 1),
+        "minutes": round((seconds_of_epochs(run.out) + time.monotonic() - fitted) / 60, 1),
         "options": recipe.as_json(),
         "ece": {name: judgement.calibration[name] for name in ("ece_before", "ece_after")},
         "figures": figures,

@@ -88,3 +88,9 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def seconds_of_epochs(out: Path) -> float:
+    """Of a run and of its members, interrupted or not."""
+    tables = [read_table(path) for path in out.rglob("metrics.csv")]
+    return sum(float(row["seconds"]) for rows in tables for row in rows)
