@@ -17,6 +17,10 @@ Precision = Literal["auto", "32", "bf16", "16"]
 HoldOut = Literal["patients", "series"]
 
 
+CHANCE = 0.5
+"""AUC of a coin"""
+
+
 def train(  # noqa: PLR0917 - Typer calls it by name
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, e.g. mobilenet_v2.")],
     data: Annotated[
@@ -25,7 +29,10 @@ def train(  # noqa: PLR0917 - Typer calls it by name
     ],
     init: Annotated[
         str | None,
-        typer.Option(help="Starting weights: a .safetensors or .pth file, or 'none'; torchvision's if left out."),
+        typer.Option(
+            help="Starting weights: a .safetensors or .pth file; torchvision's if left out; or 'none' for a random "
+            "start, in which nothing is frozen unless --freeze says so."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for weights, record, curves and checkpoints.")] = Path("runs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="The recipe's number if left out.")] = None,
@@ -58,7 +65,7 @@ def train(  # noqa: PLR0917 - Typer calls it by name
             load_recipe(recipe),
             epochs=epochs,
             stage_epochs=(stage1_epochs, stage2_epochs),
-            freeze=freeze,
+            freeze=freeze or ("none" if init == "none" else None),
             loss=loss,
             settings=settings or (),
         ),
@@ -70,4 +77,6 @@ def train(  # noqa: PLR0917 - Typer calls it by name
     )
     console = Console()
     console.print(figures_table(release.evaluation, f"Validation patients, {release.evaluation.n} images"))
+    if not release.evaluation.ci["auc"][0] > CHANCE:
+        console.print("Validation cannot tell this model from chance. Do not use it: train longer.", style="red")
     console.print(f"Wrote {release.weights}, its record and run.json after {release.run['minutes']} minutes.")

@@ -54,11 +54,7 @@ class Judgement:
 
     @classmethod
     def of(cls, network: Network, validation: Validation, *, sensitivity: float, seed: int) -> Self:
-        """Calibrate ``network`` (its last biases move), then look at every copy.
-
-        Raises:
-            ConfigurationError: it ranks the images no better than chance.
-        """
+        """Calibrate ``network`` (its last biases move), then look at every copy."""
         labels = validation.labels
         raw = logits_of(network, validation.images)
         temperature, offset = fit_temperature_and_offset(raw, labels)
