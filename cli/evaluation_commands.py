@@ -75,7 +75,12 @@ def evaluate(  # noqa: PLR0917 - Typer calls it by name
         from ml.evaluation_report import make_report, write_report
 
         report = make_report(
-            records[0], scores[0], evaluations[0], data=data.resolve().name, comparison=comparison, training=training
+            records[0],
+            scores[0],
+            evaluations[0],
+            data=data.resolve().name + (", held-out patients" if held_out else ""),
+            comparison=comparison,
+            training=training,
         )
         write_report(report, scores[0], plots)
     _print(evaluations[0], comparison, records[0].identity.name, records[0].identity.version, as_json=as_json)
