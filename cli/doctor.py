@@ -94,12 +94,11 @@ def _spool(settings: Settings) -> str:
 
 def _model(settings: Settings) -> str:
     try:
-        from ml.weights import DEFAULT_WEIGHTS, load_record
+        from cli.model_check import examine_models
     except ModuleNotFoundError:
         return "not asked: this installation has no model room (listener and API need none)"
 
-    identity = load_record(settings.worker.weights or DEFAULT_WEIGHTS).identity
-    return f"{identity.name} {identity.version}, threshold {identity.threshold:.3f}, digest {identity.digest[:12]}"
+    return examine_models(settings)
 
 
 def _sources(settings: Settings) -> str:

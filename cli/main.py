@@ -11,12 +11,14 @@ from cli import (
     analyze_commands,
     bench_commands,
     card_commands,
+    compare_commands,
     delivery_commands,
     demo_commands,
     drift_commands,
     evaluation_commands,
     health_commands,
     key_commands,
+    models_commands,
     network_commands,
     service_commands,
     training_commands,
@@ -51,6 +53,12 @@ app.add_typer(delivery_commands.app, name="deliveries")
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 bench.command("inference")(bench_commands.bench_inference)
+bench.command("gate")(bench_commands.bench_gate)
+models.command("list")(models_commands.list_)
+models.command("add")(models_commands.add)
+models.command("activate")(models_commands.activate)
+models.command("shadow")(models_commands.shadow)
+models.command("compare")(compare_commands.compare)
 models.command("drift")(drift_commands.drift)
 models.command("card")(card_commands.card)
 

@@ -50,13 +50,11 @@ def _drain(settings: Settings, database: Database, spool: Spool, work_queue: Wor
 
         return Outbox(settings, database, spool).drain
 
-    from ml.classifier import Classifier
-    from ml.weights import DEFAULT_WEIGHTS
     from worker.inference import InferenceRoom
+    from worker.lineup import models_for
 
-    classifier = Classifier.load(settings.worker.weights or DEFAULT_WEIGHTS)
-    log.info("model_loaded", model=classifier.identity.name, version=classifier.identity.version)
-    return InferenceRoom(settings, database, spool, classifier).drain
+    models = models_for(database, settings)
+    return InferenceRoom(settings, database, spool, models).drain
 
 
 def _start(app: Celery, work_queue: WorkQueue, settings: Settings) -> None:

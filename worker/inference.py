@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import structlog
 
-from audit.inference_jobs import claim_inference, finish_inference, register_model, retry_inference
+from audit.inference_jobs import claim_inference, finish_inference, retry_inference
 from audit.leases import renew
 from audit.models import Job
 from audit.session import Database
@@ -18,9 +18,10 @@ from core.logs import describe, get_logger
 from core.records import Analysis, Finding, InferenceJob, Outcome, ResultObject
 from core.settings import Settings
 from core.spool import Spool
-from dicom.identity import device_uid
 from ml.classifier import Classifier
+from worker.lineup import Loaded, Models
 from worker.pipeline import Analysed, BuiltResult, analyse, failed
+from worker.shadow import Decoded, judge_in_shadow
 
 log = get_logger("inference")
 
@@ -29,51 +30,58 @@ _DRAIN_SECONDS = 30.0
 
 
 class InferenceRoom:
-    """One loaded model, and the work it does on claimed jobs."""
+    """The work of the loaded models on claimed jobs; a batch ends with the ones it began with."""
 
-    def __init__(self, settings: Settings, database: Database, spool: Spool, classifier: Classifier) -> None:
-        self._settings, self._database, self._spool, self._classifier = settings, database, spool, classifier
-        with database.write() as session:
-            self._model_version_id = register_model(session, classifier.identity, device_uid(classifier.identity))
+    def __init__(self, settings: Settings, database: Database, spool: Spool, models: Models) -> None:
+        self._settings, self._database, self._spool, self._models = settings, database, spool, models
 
     def drain(self) -> bool:
         """Work until nothing is due; True when time ran out before that."""
         limit, lease_seconds = self._settings.worker.batch_size, self._settings.worker.lease_seconds
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline:
+            lineup = self._models.lineup()
             with self._database.write() as session:
                 jobs = claim_inference(session, limit, lease_seconds)
             if not jobs:
                 return False
-            self._work(jobs)
+            decoded = self._work(jobs, lineup.active)
+            judge_in_shadow(self._database, lineup.shadows, decoded)
         return True
 
-    def _work(self, jobs: Sequence[InferenceJob]) -> None:
-        """One batch. Whatever one image does to us, every job of the batch is finished or given back."""
-        unfinished = {job.id: job for job in jobs}
+    def _work(self, jobs: Sequence[InferenceJob], model: Loaded) -> list[Decoded]:
+        """One batch. Whatever one image does to us, every job of the batch is finished or given back.
+
+        Returns what other models may judge as well: the decoded images whose outcome we have written.
+        """
+        unfinished, decoded = {job.id: job for job in jobs}, []
         try:
-            for job, analysed in zip(jobs, self._analyse(jobs), strict=True):
+            for job, analysed in zip(jobs, self._analyse(jobs, model.classifier), strict=True):
                 with structlog.contextvars.bound_contextvars(job_id=job.id, sop_instance_uid=job.sop_instance_uid):
-                    self._finish(job, analysed)
+                    written = self._finish(job, analysed, model)
+                if written and analysed.readable is not None and not job.patient_conflict:
+                    decoded.append(Decoded(job.instance_id, analysed.readable))
                 del unfinished[job.id]
                 self._keep(unfinished)
         except Exception as exc:  # noqa: BLE001 - an image that breaks us must not take the worker with it
             log.error("batch_failed", jobs=list(unfinished), **describe(exc))
             for job in unfinished.values():
-                self._give_back(job, type(exc).__name__)
+                self._give_back(job, type(exc).__name__, model)
+        return decoded
 
-    def _analyse(self, jobs: Sequence[InferenceJob]) -> Iterator[Analysed]:
+    def _analyse(self, jobs: Sequence[InferenceJob], classifier: Classifier) -> Iterator[Analysed]:
         intended_use = self._settings.intended_use
         if jobs[0].attempts > self._settings.worker.maximum_attempts:  # such a job comes alone
             with self._spool.open(jobs[0].spool_name) as file:
                 reason = Finding("worker_lost", "The worker was lost each time it analysed this image.")
-                yield failed(file, reason, self._classifier, intended_use)
+                yield failed(file, reason, classifier, intended_use)
             return
         with ExitStack() as stack:
             files = [stack.enter_context(self._spool.open(job.spool_name)) for job in jobs]
-            yield from analyse(files, self._classifier, intended_use)
+            yield from analyse(files, classifier, intended_use)
 
-    def _finish(self, job: InferenceJob, analysed: Analysed) -> None:
+    def _finish(self, job: InferenceJob, analysed: Analysed, model: Loaded) -> bool:
+        """Write the outcome; False where the job has become another worker's."""
         analysis, results = analysed.analysis, analysed.results
         if job.patient_conflict:
             detail = "The study is known under another patient; nothing is written back until this is resolved."
@@ -85,7 +93,7 @@ class InferenceRoom:
                     session,
                     job,
                     analysis,
-                    model_version_id=self._model_version_id,
+                    model_version_id=model.model_version_id,
                     results=stored,
                     destinations=[destination.name for destination in self._settings.destinations],
                     stage_seconds=analysed.stage_seconds,
@@ -94,8 +102,9 @@ class InferenceRoom:
             for result in stored:
                 self._spool.release(result.spool_name)
             log.warning("lease_lost")
-            return
+            return False
         log.info("image_finished", outcome=analysis.outcome, attempts=job.attempts)
+        return True
 
     def _store(self, result: BuiltResult) -> ResultObject:
         return ResultObject(
@@ -113,7 +122,7 @@ class InferenceRoom:
             with self._database.write() as session:
                 renew(session, Job, list(unfinished), token, self._settings.worker.lease_seconds)
 
-    def _give_back(self, job: InferenceJob, code: str) -> None:
+    def _give_back(self, job: InferenceJob, code: str, model: Loaded) -> None:
         """Due again after a pause, or failed for good after the last attempt."""
         try:
             if job.attempts < self._settings.worker.maximum_attempts:
@@ -122,7 +131,8 @@ class InferenceRoom:
                 return
             with self._spool.open(job.spool_name) as file:
                 reason = Finding("analysis_failed", f"The analysis failed {job.attempts} times: {code}.")
-                self._finish(job, failed(file, reason, self._classifier, self._settings.intended_use))
+                given_up = failed(file, reason, model.classifier, self._settings.intended_use)
+                self._finish(job, given_up, model)
         except LeaseLost:
             log.warning("lease_lost", job_id=job.id)
 

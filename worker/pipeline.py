@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from core.errors import FailedForGood, NotAnalysable
-from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, Prediction, ResultKind
+from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, ResultKind, Verdict
 from dicom import gate, report, secondary_capture
 from dicom.envelope import write
 from dicom.pixels import Radiograph, radiograph
@@ -45,10 +45,12 @@ class Analysed:
     results: tuple[BuiltResult, ...]
     picture: npt.NDArray[np.uint8] | None
     stage_seconds: dict[str, float]
+    readable: Readable | None = None
+    """For ``judge_again``; None where no model was asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Readable:
+class Readable:
     """An image that the model may judge."""
 
     source: SourceImage
@@ -69,18 +71,31 @@ def analyse(files: Sequence[BinaryIO], classifier: Classifier, intended_use: str
     """Analyse a batch with one forward pass; yields one result per file, in their order."""
     results = _Results(classifier.identity, intended_use, started=datetime.now(UTC))
     cases = [_read(file) for file in files]
-    radiographs = [case.radiograph.pixels for case in cases if isinstance(case, _Readable)]
+    radiographs = [case.radiograph.pixels for case in cases if isinstance(case, Readable)]
     clock = time.perf_counter()
-    verdicts = iter(classifier.classify(radiographs)) if radiographs else iter(())
+    verdicts = iter(classifier.judge(radiographs))
     share = (time.perf_counter() - clock) / max(len(radiographs), 1)
     for case in cases:
         match case:
             case _Stopped(source, analysis, seconds):
                 yield results.without_picture(source, analysis, {"read": seconds})
-            case _Readable(source, image, seconds):
-                prediction, heatmap = next(verdicts)
-                analysis = _judge(source, image, prediction)
-                yield results.with_picture(source, analysis, image, heatmap, {"read": seconds, "predict": share})
+            case Readable(source, image, seconds):
+                verdict, stage_seconds = next(verdicts), {"read": seconds, "predict": share}
+                analysis = _judge(source, image, verdict)
+                if verdict.heatmap is None:
+                    analysed = results.without_picture(source, analysis, stage_seconds)
+                else:
+                    analysed = results.with_picture(source, analysis, image, verdict.heatmap, stage_seconds)
+                yield replace(analysed, readable=case)
+
+
+def judge_again(images: Sequence[Readable], classifier: Classifier) -> tuple[list[Analysis], float]:
+    """What another model says of decoded images, with one forward pass; also its seconds for each."""
+    clock = time.perf_counter()
+    verdicts = classifier.judge([image.radiograph.pixels for image in images])
+    share = (time.perf_counter() - clock) / max(len(images), 1)
+    judged = zip(images, verdicts, strict=True)
+    return [_judge(image.source, image.radiograph, verdict) for image, verdict in judged], share
 
 
 def failed(file: BinaryIO, reason: Finding, classifier: Classifier, intended_use: str) -> Analysed:
@@ -93,13 +108,13 @@ def failed(file: BinaryIO, reason: Finding, classifier: Classifier, intended_use
     return _Results(classifier.identity, intended_use, datetime.now(UTC)).without_picture(source, analysis, {})
 
 
-def _read(file: BinaryIO) -> _Readable | _Stopped:
+def _read(file: BinaryIO) -> Readable | _Stopped:
     clock, source = time.perf_counter(), None
     try:
         source = read_source(file)
         if reasons := gate.refusals(source):
             raise NotAnalysable(reasons)
-        return _Readable(source, radiograph(source.dataset), time.perf_counter() - clock)
+        return Readable(source, radiograph(source.dataset), time.perf_counter() - clock)
     except NotAnalysable as exc:
         analysis = Analysis(Outcome.NOT_ANALYSED, reasons=exc.reasons)
     except FailedForGood as exc:
@@ -107,9 +122,12 @@ def _read(file: BinaryIO) -> _Readable | _Stopped:
     return _Stopped(source, analysis, time.perf_counter() - clock)
 
 
-def _judge(source: SourceImage, image: Radiograph, prediction: Prediction) -> Analysis:
-    warnings = gate.warnings(source, image) + gate.near_threshold(prediction, _NEAR_THRESHOLD)
-    return Analysis(prediction.outcome, prediction=prediction, warnings=warnings, voi=image.voi)
+def _judge(source: SourceImage, image: Radiograph, verdict: Verdict) -> Analysis:
+    prediction, warnings = verdict.prediction, gate.warnings(source, image) + verdict.warnings
+    if prediction is None:
+        return Analysis(Outcome.NOT_ANALYSED, reasons=verdict.reasons, warnings=warnings, voi=image.voi)
+    near = gate.near_threshold(prediction, _NEAR_THRESHOLD)
+    return Analysis(prediction.outcome, prediction=prediction, warnings=warnings + near, voi=image.voi)
 
 
 @dataclass(frozen=True, slots=True)

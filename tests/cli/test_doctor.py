@@ -6,6 +6,7 @@ from pathlib import Path
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from audit.schema import newest_revision
 from tests.cli.commands import pneumo
 from tests.services import free_port
 
@@ -22,7 +23,7 @@ def test_an_empty_folder_is_told_what_is_missing(tmp_path: Path) -> None:
     assert code == 1
     assert found["database"] == (
         False,
-        "sqlite is reachable, its schema is empty and should be 0001: run pneumo migrate",
+        f"sqlite is reachable, its schema is empty and should be {newest_revision()}: run pneumo migrate",
     )
     assert not found["sources"][0]
     assert not found["destinations"][0]

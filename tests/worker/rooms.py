@@ -7,20 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pydicom import dcmread
 
 from audit import schema
 from audit.intake import book_instance
 from audit.session import Database
+from cli.phantom import draw
 from core.records import ReceivedInstance
 from core.settings import Destination, Settings, WorkerSettings
 from core.spool import Spool
 from dicom.envelope import write
 from dicom.wrapping import Wrapping, dx_from_image
+from ml.classifier import Classifier
+from worker.inference import InferenceRoom
+from worker.lineup import PinnedModel
 
 
 @dataclass
@@ -28,6 +34,10 @@ class Rooms:
     settings: Settings
     database: Database
     spool: Spool
+
+    def inference(self, classifier: Classifier) -> InferenceRoom:
+        """With this one model, as ``worker.weights`` would have it."""
+        return InferenceRoom(self.settings, self.database, self.spool, PinnedModel(self.database, classifier))
 
     def book(self, content: bytes, *, sop_instance_uid: str, study: str = "1.2.3", patient_id: str = "P1") -> int:
         """Put bytes into the spool and their rows into the books; returns the job's id."""
@@ -58,18 +68,23 @@ class Rooms:
         return booked.job_id
 
     def book_radiograph(self, seed: str, **more: str) -> str:
-        """A small DX with a texture of its own; returns its SOP Instance UID."""
+        """A small DX with a grain of its own; returns its SOP Instance UID."""
         content = radiograph_file(seed, patient_id=more.get("patient_id", "P1"))
         uid = str(dcmread(BytesIO(content), stop_before_pixels=True).SOPInstanceUID)
         self.book(content, sop_instance_uid=uid, **more)
         return uid
 
 
+@cache
+def _film() -> npt.NDArray[np.uint8]:
+    return draw(1, pneumonia=False, rows=480, columns=440)
+
+
 def radiograph_file(seed: str, patient_id: str = "P1") -> bytes:
-    noise = np.random.default_rng(list(seed.encode())).normal(0, 12, (480, 440))
-    ramp = np.linspace(40, 220, 440)
+    """A synthetic radiograph with a grain of its own: the model's gate answers to no less."""
+    noise = np.random.default_rng(list(seed.encode())).normal(0, 2, (480, 440))
     about = Wrapping(patient_id=patient_id, taken=datetime(2026, 3, 1, tzinfo=UTC), patient_age="003Y", seed=seed)
-    return write(dx_from_image(np.clip(ramp + noise, 0, 255).astype(np.uint8), about))
+    return write(dx_from_image(np.clip(_film() + noise, 0, 255).astype(np.uint8), about))
 
 
 @contextmanager

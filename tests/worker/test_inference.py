@@ -19,7 +19,6 @@ from dicom.envelope import write
 from ml.classifier import Classifier
 from ml.weights import DEFAULT_WEIGHTS
 from tests.worker.rooms import Rooms, radiograph_file, rooms
-from worker.inference import InferenceRoom
 
 PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1")
 
@@ -47,11 +46,11 @@ class Breaking:
     def __init__(self, real: Classifier, breaks_on: Sequence[int]) -> None:
         self.identity, self._real, self._breaks_on, self.batches = real.identity, real, set(breaks_on), 0
 
-    def classify(self, images: Sequence[Any]) -> Any:
+    def judge(self, images: Sequence[Any]) -> Any:
         self.batches += 1
         if self.batches in self._breaks_on:
             raise RuntimeError("MARKER of a patient in a foreign message")
-        return self._real.classify(images)
+        return self._real.judge(images)
 
 
 def test_every_image_of_a_mixed_batch_has_its_outcome(house: Rooms, classifier: Classifier) -> None:
@@ -62,7 +61,7 @@ def test_every_image_of_a_mixed_batch_has_its_outcome(house: Rooms, classifier: 
     del lateral.ViewCodeSequence
     house.book(write(lateral), sop_instance_uid=str(lateral.SOPInstanceUID))
 
-    assert InferenceRoom(house.settings, house.database, house.spool, classifier).drain() is False
+    assert house.inference(classifier).drain() is False
 
     outcomes = {row.instance.sop_instance_uid: row for row in predictions(house)}
     assert outcomes[good].outcome in (Outcome.POSITIVE, Outcome.NEGATIVE)
@@ -81,7 +80,7 @@ def test_every_image_of_a_mixed_batch_has_its_outcome(house: Rooms, classifier: 
 
 def test_stored_results_are_the_objects_the_rows_name(house: Rooms, classifier: Classifier) -> None:
     house.book_radiograph("good")
-    InferenceRoom(house.settings, house.database, house.spool, classifier).drain()
+    house.inference(classifier).drain()
     (prediction,) = predictions(house)
     for result in prediction.result_objects:
         dataset = dcmread(BytesIO(house.spool.read(result.spool_name)))
@@ -94,7 +93,7 @@ def test_a_batch_that_breaks_is_tried_image_by_image(
 ) -> None:
     wanted = {house.book_radiograph(name) for name in "abc"}
     breaking = Breaking(classifier, breaks_on=[1])
-    InferenceRoom(house.settings, house.database, house.spool, breaking).drain()  # type: ignore[arg-type]
+    house.inference(breaking).drain()  # type: ignore[arg-type]
     assert {row.instance.sop_instance_uid for row in predictions(house)} == wanted
     assert breaking.batches == 1 + 3
     assert "MARKER" not in capfd.readouterr().err
@@ -103,7 +102,7 @@ def test_a_batch_that_breaks_is_tried_image_by_image(
 def test_an_image_that_always_breaks_fails_for_good_with_a_report(house: Rooms, classifier: Classifier) -> None:
     house.book_radiograph("a")
     breaking = Breaking(classifier, breaks_on=range(1, 100))
-    InferenceRoom(house.settings, house.database, house.spool, breaking).drain()  # type: ignore[arg-type]
+    house.inference(breaking).drain()  # type: ignore[arg-type]
     (prediction,) = predictions(house)
     assert prediction.outcome is Outcome.FAILED
     assert [reason.code for reason in prediction.warnings] == ["analysis_failed"]
@@ -118,7 +117,7 @@ def test_an_image_that_kills_its_worker_is_given_up_unseen(tmp_path: Path, class
             with house.database.write() as session:
                 assert len(claim_inference(session, 1, lease_seconds=-1)) == 1
         never = Breaking(classifier, breaks_on=range(1, 100))
-        InferenceRoom(house.settings, house.database, house.spool, never).drain()  # type: ignore[arg-type]
+        house.inference(never).drain()  # type: ignore[arg-type]
         (prediction,) = predictions(house)
         assert [reason.code for reason in prediction.warnings] == ["worker_lost"]
         assert never.batches == 0
@@ -130,14 +129,14 @@ def test_who_lost_the_lease_leaves_nothing_behind(house: Rooms, classifier: Clas
     class Overtaken(Breaking):
         """While this one computes, its lease runs out and another worker does the job."""
 
-        def classify(self, images: Sequence[Any]) -> Any:
+        def judge(self, images: Sequence[Any]) -> Any:
             with house.database.write() as session:
                 session.connection().exec_driver_sql("UPDATE jobs SET lease_until = '2000-01-01 00:00:00.000000'")
-            InferenceRoom(house.settings, house.database, house.spool, self._real).drain()
-            return super().classify(images)
+            house.inference(self._real).drain()
+            return super().judge(images)
 
     overtaken = Overtaken(classifier, breaks_on=[])
-    InferenceRoom(house.settings, house.database, house.spool, overtaken).drain()  # type: ignore[arg-type]
+    house.inference(overtaken).drain()  # type: ignore[arg-type]
     (prediction,) = predictions(house)
     root = house.spool.local_root
     assert root is not None
@@ -148,7 +147,7 @@ def test_who_lost_the_lease_leaves_nothing_behind(house: Rooms, classifier: Clas
 def test_nothing_is_written_back_under_a_doubtful_patient(house: Rooms, classifier: Classifier) -> None:
     first = house.book_radiograph("a", patient_id="P1")
     second = house.book_radiograph("b", patient_id="P2")
-    InferenceRoom(house.settings, house.database, house.spool, classifier).drain()
+    house.inference(classifier).drain()
     rows = {row.instance.sop_instance_uid: row for row in predictions(house)}
     assert len(rows[first].result_objects) == 2
     assert rows[second].outcome is Outcome.NOT_ANALYSED
