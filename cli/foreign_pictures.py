@@ -7,11 +7,15 @@ from collections import defaultdict
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import ConfigurationError, PneumoError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 Image = npt.NDArray[np.float32]
 Kinds = dict[str, list[Image]]
@@ -34,26 +38,43 @@ def _folder(package: str, *parts: str) -> Path:
 
 
 def _other_modalities() -> Kinds:
-    """Each file as the service renders it and, since a PACS may do worse, from its lowest to its highest value."""
-    from pydicom import dcmread
+    """Each picture as the service renders it and, since a PACS may do worse, from its lowest to its highest value.
 
+    Many files are one image in several encodings, which counts once.
+    """
     from dicom.pixels import radiograph
 
     kinds: Kinds = defaultdict(list)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the files were made to break rules
-        for path in sorted(_folder("pydicom", "data", "test_files").rglob("*.dcm")):
-            dataset = dcmread(path, force=True)
+        for path in sorted(_folder("pydicom", "data", "test_files").rglob("*")):
+            dataset = _opened(path)
+            if dataset is None:
+                continue
             modality = dataset.get("Modality") or "no modality"
             with suppress(PneumoError):  # cannot be decoded, or has one grey: the service ends there
-                kinds[f"pydicom {modality}, as rendered"].append(radiograph(dataset).pixels)
-            try:
-                stored = dataset.pixel_array
-            except Exception:  # noqa: BLE001, S112 - whatever decoders raise for broken files
-                continue
-            if grey := _stretched(stored):
-                kinds[f"pydicom {modality}, stored values"] += grey
-    return dict(sorted(kinds.items()))
+                rendered = radiograph(dataset).pixels
+                kinds[f"pydicom {modality}, as rendered"].append(rendered)
+            with suppress(Exception):  # whatever decoders raise for files that were made to break them
+                kinds[f"pydicom {modality}, stored values"] += _stretched(dataset.pixel_array)
+    return {kind: _without_repeats(pictures) for kind, pictures in sorted(kinds.items()) if pictures}
+
+
+def _opened(path: Path) -> Dataset | None:
+    """A data set with pixels, or None: folders, text and what cannot even be opened lie there, too."""
+    from pydicom import dcmread
+
+    if not path.is_file():
+        return None
+    try:
+        dataset = dcmread(path, force=True)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return dataset if "PixelData" in dataset else None
+
+
+def _without_repeats(pictures: list[Image]) -> list[Image]:
+    return list({picture.tobytes(): picture for picture in pictures}.values())
 
 
 def _stretched(stored: npt.NDArray[np.generic]) -> list[Image]:
@@ -72,7 +93,7 @@ def _photographs() -> Kinds:
 
     folder = _folder("skimage", "data")
     paths = [path for path in sorted(folder.iterdir()) if path.suffix in {".png", ".jpg", ".gif"}]
-    faces = np.load(folder / "lfw_subset.npy").astype(np.float32)
+    faces = np.load(folder / "lfw_subset.npy")[::8].astype(np.float32)  # 200 small ones
     return {
         "scikit-image photographs and textures": [read_image(path) for path in paths],
         "scikit-image faces": list(faces),
