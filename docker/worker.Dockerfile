@@ -23,7 +23,7 @@ FROM python:3.11-slim
 # The same number in every image: listener, workers and API share the spool volume.
 RUN groupadd --gid 10001 pneumo \
  && useradd --uid 10001 --gid pneumo --home-dir /var/lib/pneumo --no-create-home --shell /usr/sbin/nologin pneumo \
- && install --directory --owner=pneumo --group=pneumo --mode=0700 /var/lib/pneumo /var/lib/pneumo/spool
+ && install --directory --owner=pneumo --group=pneumo --mode=0700 /var/lib/pneumo /var/lib/pneumo/spool /var/lib/pneumo/models
 COPY --from=build /opt/pneumo /opt/pneumo
 ENV PATH=/opt/pneumo/bin:$PATH \
     PYTHONUNBUFFERED=1 \
