@@ -74,7 +74,9 @@ def train_and_release(
     judgement = Judgement.of(network, validation, sensitivity=recipe.sensitivity, seed=run.seed)
     evaluation, figures = judgement.evaluation(), judgement.figures()
     path = run.out / f"{recipe.name}.safetensors"
-    gate, gate_record = novelty_fitting.fit(network, images, held_out)
+    # A try on a handful of images has too few for a gate.
+    enough = min(len(images), len(held_out)) >= novelty_fitting.FEWEST
+    gate, gate_record = novelty_fitting.fit(network, images, held_out) if enough else ({}, None)
     _write({**network.state_dict(), **gate}, path)
     digest = digest_of(path)
     record = WeightsRecord(

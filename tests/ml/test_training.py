@@ -100,7 +100,10 @@ def test_a_run_writes_weights_record_curves_and_log(folders: Path, network: Netw
 @pytest.mark.parametrize("name", sorted(set(recipe_names()) - {"mobilenet_v2", "resnet18_gray"}))
 def test_every_recipe_trains_and_serves(name: str, folders: Path, tmp_path: Path) -> None:
     recipe = small(load_recipe(name))
-    release = run(recipe, folders, tmp_path)
+    options = Run(tmp_path, seed=1, precision="32", tensorboard=True)
+    release = train_and_release(recipe, data=folders, init="none", run=options, limit=48)
+    assert release.run["images"] == {"train": 48, "validation": 12}
+    assert list(tmp_path.rglob("events.out.tfevents*"))
     [(prediction, heatmap)] = Classifier.load(release.weights).classify([radiograph(0, 90, 70)])
     assert prediction.label == "pneumonia"
     assert [label for label, _ in prediction.classes] == (list(recipe.outputs) if len(recipe.outputs) > 2 else [])
