@@ -31,7 +31,7 @@ class ModelStore:
     def add(self, weights: Path) -> tuple[WeightsRecord, str]:
         """Copy weights and record; returns the record and the name of their folder, which is there whole or not at all.
 
-        Adding the same model again changes nothing.
+        Adding the same model again changes nothing, and repairs what was damaged or lost.
 
         Raises:
             ConfigurationError: the files are not of each other, the model gives no predictions, or another model has
@@ -47,23 +47,23 @@ class ModelStore:
         _try_out(weights)
         name = f"{record.name}-{record.version}"
         target = self._folder / name
-        if target.exists():
-            self._refuse_another(record, target)
+        if _is_whole(target, record):
             return record, name
         partial = self._folder / f".{uuid.uuid4().hex}.part"
-        partial.mkdir(parents=True, mode=0o700)
         try:
+            partial.mkdir(parents=True, mode=0o700)
             for source in (weights, weights.with_suffix(".json")):
                 _copy(source, partial / f"{record.name}{source.suffix}")
             load_record(partial / f"{record.name}.safetensors")  # the copy's digest, too
+            if target.exists():
+                shutil.rmtree(target)
             partial.rename(target)
+            _sync(self._folder)
         except OSError as exc:
-            if not target.exists():  # somebody else added a model of this name at the same time
+            if not _is_whole(target, record):  # or somebody else has just added it
                 raise ConfigurationError(f"{weights} cannot be copied to {self._folder}: {exc.strerror}") from exc
-            self._refuse_another(record, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _sync(self._folder)
         return record, name
 
     def holds(self, version: ModelVersion) -> bool:
@@ -98,13 +98,19 @@ class ModelStore:
         self.record_of(version)
         return Classifier.load(self.weights_of(version), use_tta=use_tta)
 
-    def _refuse_another(self, record: WeightsRecord, target: Path) -> None:
-        there = load_record(target / f"{record.name}.safetensors")
-        if there.identity != record.identity:
-            raise ConfigurationError(
-                f"the store has another {record.name} {record.version} ({target}): give this one a version of its own "
-                "in its record"
-            )
+
+def _is_whole(folder: Path, record: WeightsRecord) -> bool:
+    """Raises ConfigurationError where another model lies there."""
+    try:
+        there = load_record(folder / f"{record.name}.safetensors")
+    except ConfigurationError:
+        return False
+    if there.identity != record.identity:
+        raise ConfigurationError(
+            f"the store has another {record.name} {record.version} ({folder}): give this one a version of its own in "
+            "its record"
+        )
+    return True
 
 
 def _try_out(weights: Path) -> None:

@@ -51,6 +51,23 @@ def test_adding_a_model_again_changes_nothing_and_another_one_needs_a_version(
         store.add(other)
 
 
+def test_adding_a_model_again_repairs_it(store: ModelStore, tmp_path: Path) -> None:
+    brought = write_model(tmp_path, "small", "1.0")
+    record, folder = store.add(brought)
+    version = _version(record.identity, folder)
+    store.weights_of(version).write_bytes(b"half")
+    with pytest.raises(ConfigurationError, match="SHA-256"):
+        store.record_of(version)
+    store.add(brought)
+    assert store.record_of(version) == record
+
+
+def test_a_store_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(ConfigurationError, match="cannot be copied to"):
+        ModelStore(tmp_path / "store").add(write_model(tmp_path, "small", "1.0"))
+
+
 def test_what_cannot_judge_is_refused(store: ModelStore, tmp_path: Path) -> None:
     damaged = write_model(tmp_path, "damaged", "1")
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
