@@ -17,7 +17,7 @@ from tests.worker.rooms import radiograph_file
 def films(tmp_path: Path) -> Path:
     folder = tmp_path / "films"
     folder.mkdir()
-    Image.fromarray(draw(1, pneumonia=False, rows=700, columns=600)).save(folder / "child.png")
+    Image.fromarray(draw(1, pneumonia=False, rows=560, columns=800)).save(folder / "child.png")
     (folder / "child.dcm").write_bytes(radiograph_file("texture"))
     (folder / "garbage.dcm").write_bytes(b"not DICOM at all")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")

@@ -77,12 +77,12 @@ class Rooms:
 
 @cache
 def _film() -> npt.NDArray[np.uint8]:
-    return draw(1, pneumonia=False, rows=480, columns=440)
+    return draw(1, pneumonia=False, rows=440, columns=600)
 
 
 def radiograph_file(seed: str, patient_id: str = "P1") -> bytes:
     """A synthetic radiograph with a grain of its own: the model's gate answers to no less."""
-    noise = np.random.default_rng(list(seed.encode())).normal(0, 2, (480, 440))
+    noise = np.random.default_rng(list(seed.encode())).normal(0, 2, (440, 600))
     about = Wrapping(patient_id=patient_id, taken=datetime(2026, 3, 1, tzinfo=UTC), patient_age="003Y", seed=seed)
     return write(dx_from_image(np.clip(_film() + noise, 0, 255).astype(np.uint8), about))
 
