@@ -29,7 +29,7 @@ def test_every_sample_comes_back_with_its_picture_and_report(tmp_path: Path) -> 
 def test_pictures_of_ones_own_walk_the_same_road(tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
-    Image.fromarray(draw(1, pneumonia=False, rows=700, columns=600)).save(films / "film.png")
+    Image.fromarray(draw(1, pneumonia=False, rows=560, columns=800)).save(films / "film.png")
     (films / "notes.txt").write_text("no image")
     done = pneumo(tmp_path, "demo", "--data", str(films), "--json")
     assert done.returncode == 0, done.stderr
