@@ -27,26 +27,24 @@ class EpochOrder(Sampler[int]):
     """A new order for each epoch, as numbers that carry the epoch too: ``epoch * n + index``.
 
     Args:
+        epoch: the epoch that begins, from 0, counted from the start of the run and not of its resumption.
         weights: (n,) how often each image is drawn, with replacement; None draws each once.
     """
 
-    def __init__(self, n: int, seed: int, weights: torch.Tensor | None = None) -> None:
-        self._n, self._seed, self._weights, self._epoch = n, seed, weights, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self._epoch = epoch
+    def __init__(self, n: int, seed: int, epoch: Callable[[], int], weights: torch.Tensor | None = None) -> None:
+        self._n, self._seed, self._epoch, self._weights = n, seed, epoch, weights
 
     def __len__(self) -> int:
         return self._n
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(seed_of(self._seed, self._epoch))
+        epoch = self._epoch()
+        generator = torch.Generator().manual_seed(seed_of(self._seed, epoch))
         if self._weights is None:
             order = torch.randperm(self._n, generator=generator)
         else:
             order = torch.multinomial(self._weights, self._n, replacement=True, generator=generator)
-        return iter((self._epoch * self._n + order).tolist())
+        return iter((epoch * self._n + order).tolist())
 
 
 class Radiographs(Dataset[tuple[torch.Tensor, torch.Tensor]]):

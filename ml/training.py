@@ -149,11 +149,14 @@ def fit(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(run.seed, workers=True, verbose=False)
-    network.to(memory_format=torch.channels_last)
+    network.train().to(memory_format=torch.channels_last)  # Lightning leaves the mode as it finds it
     loader = DataLoader(
         Radiographs(*train, recipe.augmentation, run.seed, recipe.borrowing),
         batch_size=recipe.batch_size,
-        sampler=EpochOrder(len(train[1]), run.seed, draw_weights),
+        # Not trainer.current_epoch: Lightning begins a resumed epoch's order before it has counted up to it.
+        sampler=EpochOrder(
+            len(train[1]), run.seed, lambda: trainer.fit_loop.epoch_progress.current.processed, draw_weights
+        ),
         drop_last=True,
         num_workers=2,
         persistent_workers=True,
@@ -174,7 +177,14 @@ def fit(
     last = checkpoints / "last.ckpt"
     if run.resume and not last.is_file():
         raise ConfigurationError(f"there is nothing to resume: {last} is missing")
-    best = ModelCheckpoint(checkpoints, filename="best", monitor=recipe.keep, mode=_mode(recipe), save_last=True)
+    best = ModelCheckpoint(
+        checkpoints,
+        filename="best",
+        monitor=recipe.keep,
+        mode=_mode(recipe),
+        save_last=True,
+        save_on_train_epoch_end=True,
+    )
     best.CHECKPOINT_EQUALS_CHAR = "-"
     with warnings.catch_warnings():
         # In-memory loaders for validation need no workers.
