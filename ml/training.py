@@ -153,10 +153,7 @@ def fit(
     loader = DataLoader(
         Radiographs(*train, recipe.augmentation, run.seed, recipe.borrowing),
         batch_size=recipe.batch_size,
-        # Not trainer.current_epoch: Lightning begins a resumed epoch's order before it has counted up to it.
-        sampler=EpochOrder(
-            len(train[1]), run.seed, lambda: trainer.fit_loop.epoch_progress.current.processed, draw_weights
-        ),
+        sampler=EpochOrder(len(train[1]), run.seed, lambda: _epochs_done(trainer), draw_weights),
         drop_last=True,
         num_workers=2,
         persistent_workers=True,
@@ -212,6 +209,11 @@ def fit(
     prefix = "network."
     network.load_state_dict({key.removeprefix(prefix): v for key, v in kept.items() if key.startswith(prefix)})
     return network.cpu().eval()
+
+
+def _epochs_done(trainer: Any) -> int:
+    """Not ``current_epoch``: Lightning asks for a resumed epoch's order before it has counted up to that epoch."""
+    return trainer.fit_loop.epoch_progress.current.processed
 
 
 def _mode(recipe: Recipe) -> str:
