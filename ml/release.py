@@ -52,8 +52,9 @@ def train_and_release(
         limit: train and validate on so many images only, drawn at random; for trying things out.
 
     Raises:
-        ConfigurationError: data or starting weights that cannot be used.
+        ConfigurationError: data or starting weights that cannot be used, or an earlier run in ``run.out``.
     """
+    _refuse_earlier_run(run)
     torch.manual_seed(run.seed)  # the new head, and a random start
     network = ARCHITECTURES[recipe.architecture].build(recipe.preprocessing, len(recipe.outputs))
     source = initialise(network, recipe.architecture, init)
@@ -121,6 +122,12 @@ def train_and_release(
     }
     (run.out / "run.json").write_text(json.dumps(summary, indent=2) + "\n")
     return Release(path, evaluation, summary)
+
+
+def _refuse_earlier_run(run: Run) -> None:
+    """Whose checkpoints a later --resume would take for this run's."""
+    if not run.resume and any(run.out.glob("**/last.ckpt")):
+        raise ConfigurationError(f"{run.out} holds an earlier run: go on with --resume, or give another --out")
 
 
 def _draw_weights(recipe: Recipe, split: Split, images: torch.Tensor) -> torch.Tensor | None:

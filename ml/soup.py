@@ -42,9 +42,9 @@ def fit_members(
         finished = out / "weights.safetensors"
         if not (run.resume and finished.is_file()):
             out.mkdir(parents=True, exist_ok=True)
-            begun = (out / "checkpoints" / "last.ckpt").is_file()
             network.load_state_dict(start)
-            own = replace(run, out=out, seed=run.seed + number, resume=run.resume and (begun or number == 0))
+            own = replace(run, out=out, seed=run.seed + number)
+            own = replace(own, resume=run.resume and (own.checkpoint.is_file() or number == 0))
             fit(recipe, network, train, validation, run=own, draw_weights=draw_weights)
             save_file({key: value.contiguous() for key, value in network.state_dict().items()}, finished)
         members.append(load_file(finished))

@@ -45,8 +45,13 @@ class Run:
     seed: int = 0
     precision: Precision = "auto"
     resume: bool = False
-    """Go on from ``out/checkpoints/last.ckpt``."""
+    """Go on from ``checkpoint``."""
     tensorboard: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the last finished epoch, with all that a resumed run needs."""
+        return self.out / "checkpoints" / "last.ckpt"
 
 
 class FineTuning(lightning.LightningModule):
@@ -170,26 +175,25 @@ def fit(
         )
     counts = torch.bincount(train[1], minlength=max(2, len(recipe.outputs))).tolist()
     module = FineTuning(network, recipe, class_counts=counts, steps_per_epoch=len(loader), seed=run.seed)
-    checkpoints = run.out / "checkpoints"
-    last = checkpoints / "last.ckpt"
+    last = run.checkpoint
     if run.resume and not last.is_file():
         raise ConfigurationError(f"there is nothing to resume: {last} is missing")
     best = ModelCheckpoint(
-        checkpoints,
+        last.parent,
         filename="best",
         monitor=recipe.keep,
         mode=_mode(recipe),
         save_last=True,
         save_on_train_epoch_end=True,
+        enable_version_counter=False,
     )
-    best.CHECKPOINT_EQUALS_CHAR = "-"
     with warnings.catch_warnings():
         # In-memory loaders for validation need no workers.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # The frozen blocks stay in evaluation mode on purpose.
-        warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
+        if any(stage.frozen_blocks for stage in recipe.stages):  # they stay in evaluation mode
+            warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        # A rerun into the same folder writes over what an earlier one left.
+        # That of the run which is resumed.
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 on torch 2.13 and later
         trainer = lightning.Trainer(

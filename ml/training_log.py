@@ -76,8 +76,12 @@ class EpochTable(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002 - likewise
         self._log.error("stopped by %s after epoch %d", type(exception).__name__, trainer.current_epoch)
+        self._close()  # Lightning calls no teardown then
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002 - likewise
+        self._close()
+
+    def _close(self) -> None:
         self._log.removeHandler(self._handler)
         self._handler.close()
 

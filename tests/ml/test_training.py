@@ -20,7 +20,7 @@ from ml.evaluation import evaluate_samples
 from ml.holdout import hold_out
 from ml.networks import Network
 from ml.readers import read_class_folders
-from ml.recipe import Recipe, load_recipe, recipe_names
+from ml.recipe import Recipe, Stage, load_recipe, recipe_names
 from ml.release import Release, train_and_release
 from ml.stress import STRESSES, SWAPS
 from ml.training import FineTuning, Run
@@ -118,6 +118,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(
     recipe = replace(
         small(load_recipe("mobilenet_v2"), epochs=2),
         architecture="resnet18",
+        stages=(Stage(1, 4, 1e-3, 1e-3), Stage(1, 2, 1e-4, 1e-4)),
         members=2,
         mixup_alpha=0.2,
         cutmix_alpha=1.0,
@@ -154,6 +155,14 @@ def _without_seconds(curve: str) -> list[str]:
 def test_there_must_be_something_to_resume(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nothing to resume"):
         run(small(load_recipe("resnet18_gray")), folders, tmp_path, resume=True)
+
+
+def test_a_new_run_does_not_mix_with_an_earlier_one(folders: Path, tmp_path: Path) -> None:
+    left = tmp_path / "member-1" / "checkpoints" / "last.ckpt"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with pytest.raises(ConfigurationError, match="--resume, or give another --out"):
+        run(small(load_recipe("resnet18_gray")), folders, tmp_path)
 
 
 def test_too_few_images_for_a_schedule_are_an_error(folders: Path, tmp_path: Path) -> None:
