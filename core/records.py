@@ -21,10 +21,32 @@ class Outcome(StrEnum):
 
 
 class ResultKind(StrEnum):
-    """Kinds of DICOM object we write; part of every derived UID, so a value never changes once released."""
+    """Kinds of result we make; part of every derived UID, so a value never changes once released."""
 
     SECONDARY_CAPTURE = "secondary_capture"
     REPORT = "report"
+    """Comprehensive SR."""
+    REPORT_3D = "report_3d"
+    """The same as Comprehensive 3D SR, which IHE AIR asks for."""
+    REPORT_STONE = "report_stone"
+    """The same with the source concept that Orthanc's Stone viewer needs to draw the region."""
+    PRESENTATION_STATE = "presentation_state"
+    SEGMENTATION = "segmentation"
+    ENCAPSULATED_PDF = "encapsulated_pdf"
+    STUDY_SUMMARY = "study_summary"
+    KEY_OBJECTS = "key_objects"
+    REJECTION_NOTE = "rejection_note"
+    """Key objects that withdraw results."""
+    WEBHOOK_EVENT = "webhook_event"
+    HL7_MESSAGE = "hl7_message"
+
+
+REPORT_KINDS = (ResultKind.REPORT, ResultKind.REPORT_3D, ResultKind.REPORT_STONE)
+"""One document in three dialects: a destination takes one of them."""
+STUDY_KINDS = (ResultKind.STUDY_SUMMARY, ResultKind.KEY_OBJECTS)
+"""Made once a study is idle, about all of its results."""
+MESSAGE_KINDS = (ResultKind.WEBHOOK_EVENT, ResultKind.HL7_MESSAGE)
+"""No DICOM objects."""
 
 
 class DeliveryState(StrEnum):
@@ -93,6 +115,21 @@ class Heatmap:
 
     values: npt.NDArray[np.float32]
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where the heat map is above half of its maximum: a closed polygon on the source image.
+
+    ``points``: (column, row) in pixels of the source image, 0.0, 0.0 being the top left corner of the first pixel
+    (PS3.3 C.18.6.1.2); the first point is not repeated at the end.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        if len(self.points) < 3:
+            raise ValueError(f"a region has at least 3 points, got {len(self.points)}")
 
 
 @dataclass(frozen=True, slots=True)
