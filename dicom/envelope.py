@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from io import BytesIO
 
 from pydicom import dcmwrite
@@ -14,28 +13,27 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER, MANUFACTURER_MODEL_NAME
 from core.records import ModelIdentity, ResultKind
 from dicom import codes
+from dicom.case import Case
 from dicom.headers import inherited, integer
 from dicom.identity import device_uid, result_uid, series_uid
-from dicom.reading import SourceImage
 
 
 def envelope(
-    source: SourceImage,
-    model: ModelIdentity,
+    case: Case,
     kind: ResultKind,
     *,
     sop_class_uid: str,
     modality: str,
     series_number: int,
     series_description: str,
-    created: datetime,
     texts: Sequence[str],
 ) -> Dataset:
     """A data set with everything but its content. Two calls with the same arguments are equal byte for byte.
 
-    ``created`` is the start of the analysis (IHE AIR 6.5.3.1), written in this machine's local time like the study's
-    own dates. ``texts``: what the content will say, for the choice of character set.
+    Times are written in this machine's local time like the study's own. ``texts``: what the content will say, for the
+    choice of character set.
     """
+    source, model, created = case.source, case.model, case.created
     device = device_uid(model)
     local = created.astimezone().replace(tzinfo=None) if created.tzinfo else created
     date, time = local.strftime("%Y%m%d"), local.strftime("%H%M%S.%f")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pydicom.dataset import Dataset
 
 from core.identity import is_own_equipment
-from core.records import ModelIdentity, ResultKind
+from core.records import REPORT_KINDS, ModelIdentity, ResultKind
 from dicom.headers import items, text
 
 # Root of every UID we derive; another value would give every result of the past a new name.
@@ -32,7 +32,7 @@ def result_uid(source_sop_instance_uid: str, device_uid: str, kind: ResultKind) 
 
 def series_uid(study_instance_uid: str, source_sop_instance_uid: str, device_uid: str, kind: ResultKind) -> str:
     """The pictures of a study share a series. Each report has its own: OHIF shows only the last one of a series."""
-    scope = source_sop_instance_uid if kind is ResultKind.REPORT else ""
+    scope = source_sop_instance_uid if kind in REPORT_KINDS else ""
     return derived_uid("series", study_instance_uid, scope, device_uid, kind)
 
 

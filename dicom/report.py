@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ComprehensiveSRStorage
 
 from core.identity import MANUFACTURER, MANUFACTURER_MODEL_NAME
-from core.records import Analysis, ModelIdentity, Outcome, ResultKind
+from core.records import ModelIdentity, Outcome, ResultKind
 from dicom import codes
+from dicom.case import Case
 from dicom.envelope import envelope
 from dicom.identity import device_uid, tracking_uid
 from dicom.reading import SourceImage
@@ -35,26 +34,17 @@ _RUN = {
 }
 
 
-def build(
-    source: SourceImage,
-    analysis: Analysis,
-    model: ModelIdentity,
-    *,
-    secondary_capture: Dataset | None,
-    intended_use: str,
-    created: datetime,
-) -> Dataset:
+def build(case: Case, secondary_capture: Dataset | None) -> Dataset:
     """A report for each of the four outcomes. ``secondary_capture`` is referenced as the Grad-CAM image."""
-    comments = [intended_use, result_sentence(analysis), *remarks(analysis)]
+    source = case.source
+    comments = [case.intended_use, result_sentence(case.analysis), *remarks(case.analysis)]
     report = envelope(
-        source,
-        model,
+        case,
         ResultKind.REPORT,
         sop_class_uid=ComprehensiveSRStorage,
         modality="SR",
         series_number=SERIES_NUMBER,
         series_description=_SERIES_DESCRIPTION,
-        created=created,
         texts=comments,
     )
     references = [(source.series_instance_uid, source.sop_class_uid, source.sop_instance_uid)]
@@ -73,7 +63,7 @@ def build(
     report.ReferencedPerformedProcedureStepSequence = []
     report.PerformedProcedureCodeSequence = []
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(source.study_instance_uid, references)]
-    report.update(_content(source, analysis, model, comments, references)[0])
+    report.update(_content(case, comments, references)[0])
     return report
 
 
@@ -92,13 +82,8 @@ def _evidence(study_instance_uid: str, references: list[tuple[str, str, str]]) -
     return study
 
 
-def _content(
-    source: SourceImage,
-    analysis: Analysis,
-    model: ModelIdentity,
-    comments: list[str],
-    references: list[tuple[str, str, str]],
-) -> sr.MeasurementReport:
+def _content(case: Case, comments: list[str], references: list[tuple[str, str, str]]) -> sr.MeasurementReport:
+    source, analysis, model = case.source, case.analysis, case.model
     device = device_uid(model)
     finding = codes.finding(model.label)
     measurements = None

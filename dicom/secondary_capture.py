@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, SecondaryCaptureImageStorage
 
-from core.records import Analysis, ModelIdentity, ResultKind
+from core.records import ResultKind
 from dicom import codes
+from dicom.case import Case
 from dicom.envelope import code_item, envelope
 from dicom.headers import numbers, text, values
 from dicom.reading import SourceImage
@@ -22,32 +21,23 @@ _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _SERIES_DESCRIPTION = "AI Grad-CAM overlay - RESEARCH, not for diagnosis"
 
 
-def build(
-    source: SourceImage,
-    picture: npt.NDArray[np.uint8],
-    analysis: Analysis,
-    model: ModelIdentity,
-    *,
-    intended_use: str,
-    created: datetime,
-) -> Dataset:
+def build(case: Case, picture: npt.NDArray[np.uint8]) -> Dataset:
     """``picture``: (H, W, 3) uint8, RGB, with text and heat map burned in. Stored uncompressed."""
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"a picture is (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-    comments = "\n".join((intended_use, result_sentence(analysis), *remarks(analysis)))
+    model, intended_use = case.model, case.intended_use
+    comments = "\n".join((intended_use, result_sentence(case.analysis), *remarks(case.analysis)))
     derivation = (
         f"Grad-CAM heat map of {model.name} {model.version} for {model.label}, laid over the radiograph, "
         f"resampled and framed with text. {intended_use}"
     )
     capture = envelope(
-        source,
-        model,
+        case,
         ResultKind.SECONDARY_CAPTURE,
         sop_class_uid=SecondaryCaptureImageStorage,
         modality="OT",  # not the source's: hanging protocols must not take it for the radiograph
         series_number=SERIES_NUMBER,
         series_description=_SERIES_DESCRIPTION,
-        created=created,
         texts=(comments, derivation),
     )
     capture.ConversionType = "WSD"  # PS3.3 C.8.6.1: made by a workstation, not digitised from film
@@ -59,8 +49,8 @@ def build(
     capture.ImageComments = comments[:10240]
     capture.DerivationDescription = derivation[:1024]
     capture.DerivationCodeSequence = [code_item(codes.SPATIAL_RESAMPLING), code_item(codes.PIXEL_MASK)]
-    capture.SourceImageSequence = [_source_reference(source)]
-    _keep_lossy_compression(source, capture)
+    capture.SourceImageSequence = [_source_reference(case.source)]
+    _keep_lossy_compression(case.source, capture)
 
     rows, columns, _ = picture.shape
     capture.SamplesPerPixel = 3

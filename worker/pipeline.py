@@ -18,6 +18,7 @@ from pydicom import Dataset
 from core.errors import FailedForGood, NotAnalysable
 from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, ResultKind, Verdict
 from dicom import gate, report, secondary_capture
+from dicom.case import Case
 from dicom.envelope import write
 from dicom.pixels import Radiograph, radiograph
 from dicom.reading import SourceImage, read_source
@@ -145,7 +146,7 @@ class _Results:
         results: tuple[BuiltResult, ...] = ()
         silent = any(reason.code == _NOTHING_WRITTEN_ABOUT for reason in analysis.reasons)
         if source is not None and not silent:
-            results = (self._report(source, analysis, secondary_capture=None),)
+            results = (_report(self._case(source, analysis), None),)
         return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock})
 
     def with_picture(
@@ -158,25 +159,16 @@ class _Results:
     ) -> Analysed:
         clock = time.perf_counter()
         picture = overlay.render(image.pixels, heatmap, self._caption(analysis))
-        capture = secondary_capture.build(
-            source, picture, analysis, self.model, intended_use=self.intended_use, created=self.started
-        )
+        case = self._case(source, analysis)
+        capture = secondary_capture.build(case, picture)
         results = (
             BuiltResult(ResultKind.SECONDARY_CAPTURE, capture, write(capture)),
-            self._report(source, analysis, secondary_capture=capture),
+            _report(case, capture),
         )
         return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock})
 
-    def _report(self, source: SourceImage, analysis: Analysis, secondary_capture: Dataset | None) -> BuiltResult:
-        document = report.build(
-            source,
-            analysis,
-            self.model,
-            secondary_capture=secondary_capture,
-            intended_use=self.intended_use,
-            created=self.started,
-        )
-        return BuiltResult(ResultKind.REPORT, document, write(document))
+    def _case(self, source: SourceImage, analysis: Analysis) -> Case:
+        return Case(source, analysis, self.model, self.intended_use, self.started)
 
     def _caption(self, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:
@@ -190,3 +182,8 @@ class _Results:
             intended_use=self.intended_use,
             warnings=tuple(finding.detail or finding.code for finding in analysis.warnings),
         )
+
+
+def _report(case: Case, capture: Dataset | None) -> BuiltResult:
+    document = report.build(case, capture)
+    return BuiltResult(ResultKind.REPORT, document, write(document))

@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 from core.identity import MANUFACTURER, MANUFACTURER_MODEL_NAME
 from core.records import Prediction
 from dicom import gate, secondary_capture
+from dicom.case import Case
 from dicom.envelope import code_item, write
 from dicom.headers import quietly
 from dicom.pixels import Radiograph, radiograph
@@ -193,9 +194,8 @@ def test_a_probability_near_the_threshold() -> None:
 
 
 def test_our_own_picture_coming_back_is_known_and_what_was_made_from_it_too() -> None:
-    capture = secondary_capture.build(
-        as_source(clean_dx()), picture(), ANALYSES["positive"], MODEL, intended_use="TEST", created=CREATED
-    )
+    case = Case(as_source(clean_dx()), ANALYSES["positive"], MODEL, "TEST", CREATED)
+    capture = secondary_capture.build(case, picture())
     assert refusals(reread(write(capture))) == ["own_result"]
     copy = clean_dx()
     item = Dataset()

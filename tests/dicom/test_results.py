@@ -14,6 +14,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from core.records import Outcome
 from dicom import codes, report, secondary_capture
+from dicom.case import Case
 from dicom.envelope import write
 from dicom.identity import device_uid, is_own_result, tracking_uid
 from dicom.reading import SourceImage
@@ -69,15 +70,13 @@ SOURCES = sources()
 
 
 def capture_of(source: SourceImage, outcome: str = "positive", intended_use: str = INTENDED_USE) -> Dataset:
-    return secondary_capture.build(
-        source, picture(), ANALYSES[outcome], MODEL, intended_use=intended_use, created=CREATED
-    )
+    return secondary_capture.build(Case(source, ANALYSES[outcome], MODEL, intended_use, CREATED), picture())
 
 
 def report_of(source: SourceImage, outcome: str = "positive", intended_use: str = INTENDED_USE) -> Dataset:
     analysis = ANALYSES[outcome]
     capture = capture_of(source, outcome) if analysis.prediction else None
-    return report.build(source, analysis, MODEL, secondary_capture=capture, intended_use=intended_use, created=CREATED)
+    return report.build(Case(source, analysis, MODEL, intended_use, CREATED), capture)
 
 
 def dciodvfy(dataset: Dataset, folder: Path) -> list[str]:
@@ -221,16 +220,13 @@ def test_evidence_names_every_image_the_content_refers_to() -> None:
 
 
 def test_the_picture_comes_back_as_it_was() -> None:
+    case = Case(SOURCES["clean"], ANALYSES["positive"], MODEL, INTENDED_USE, CREATED)
     for shape in ((64, 80), (63, 81)):  # the second has an odd number of bytes
         pixels = picture(*shape)
-        capture = secondary_capture.build(
-            SOURCES["clean"], pixels, ANALYSES["positive"], MODEL, intended_use=INTENDED_USE, created=CREATED
-        )
+        capture = secondary_capture.build(case, pixels)
         np.testing.assert_array_equal(reread(write(capture)).pixel_array, pixels)
     with pytest.raises(ValueError, match="a picture is"):
-        secondary_capture.build(
-            SOURCES["clean"], pixels[..., 0], ANALYSES["positive"], MODEL, intended_use="", created=CREATED
-        )
+        secondary_capture.build(case, pixels[..., 0])
 
 
 def test_a_lossy_source_makes_a_lossy_picture() -> None:
@@ -254,9 +250,7 @@ def test_another_model_makes_other_instances_in_other_series() -> None:
     source = SOURCES["clean"]
     retrained = replace(MODEL, digest="cd" * 32)
     first = report_of(source)
-    second = report.build(
-        source, ANALYSES["negative"], retrained, secondary_capture=None, intended_use=INTENDED_USE, created=CREATED
-    )
+    second = report.build(Case(source, ANALYSES["negative"], retrained, INTENDED_USE, CREATED), None)
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
 
