@@ -23,7 +23,7 @@ from audit.models import (
     Severity,
     now,
 )
-from core.records import Analysis, InferenceJob, ModelIdentity
+from core.records import Analysis, InferenceJob, ModelIdentity, ResultKind
 from core.records import ResultObject as BuiltObject
 
 
@@ -92,12 +92,15 @@ def finish_inference(
     *,
     model_version_id: int,
     results: Sequence[BuiltObject],
-    destinations: Collection[str],
+    destinations: Mapping[ResultKind, Collection[str]],
     stage_seconds: Mapping[str, float],
 ) -> None:
     """Outcome, warnings, result objects and their deliveries, in the transaction that ends the job.
 
     The deliveries are held until the study is idle (``audit.studies.release_idle_studies``).
+
+    Args:
+        destinations: names of those that get a kind.
 
     Raises:
         LeaseLost: another worker has the job; the transaction must be rolled back.
@@ -106,13 +109,14 @@ def finish_inference(
     prediction = prediction_row(job.instance_id, model_version_id, analysis, stage_seconds)
     prediction.result_objects = [
         ResultObject(
+            study_id=job.study_id,
             kind=built.kind,
             sop_class_uid=built.sop_class_uid,
             sop_instance_uid=built.sop_instance_uid,
             series_instance_uid=built.series_instance_uid,
             spool_name=built.spool_name,
             sha256=built.sha256,
-            deliveries=[Delivery(destination=name) for name in destinations],
+            deliveries=[Delivery(destination=name) for name in destinations.get(built.kind, ())],
         )
         for built in results
     ]

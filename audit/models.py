@@ -76,6 +76,18 @@ class JobState(StrEnum):
     DONE = "done"
 
 
+class CommitmentState(StrEnum):
+    PENDING = "pending"
+    ANSWERED = "answered"
+    DEAD = "dead"
+
+
+class PullState(StrEnum):
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class ModelState(StrEnum):
     """Exactly one model is active. What a model in shadow predicts is kept and never reported."""
 
@@ -252,6 +264,8 @@ class Prediction(Base):
     voi: Mapped[str | None] = mapped_column(String(16))
     stage_seconds: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    recalled_at: Mapped[datetime | None]
+    """When `pneumo recall` withdrew it."""
 
     instance: Mapped[Instance] = relationship(back_populates="predictions")
     model_version: Mapped[ModelVersion] = relationship()
@@ -275,22 +289,26 @@ class PredictionWarning(Base):
 
 
 class ResultObject(Base):
-    """A DICOM object we made, kept as bytes and sent as these bytes only."""
+    """An object or message we made, kept as bytes and sent as these bytes only."""
 
     __tablename__ = "result_objects"
-    __table_args__ = (Index(None, "prediction_id"),)
+    __table_args__ = (Index(None, "prediction_id"), Index(None, "study_id"))
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
-    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    prediction_id: Mapped[int | None] = mapped_column(ForeignKey("predictions.id"))
+    """None for what is said about a study as a whole."""
     kind: Mapped[ResultKind] = mapped_column(_words(ResultKind))
     sop_class_uid: Mapped[str] = mapped_column(UID)
+    """Empty for a message."""
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
     spool_name: Mapped[str] = mapped_column(String(128))
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    prediction: Mapped[Prediction] = relationship(back_populates="result_objects")
+    study: Mapped[Study] = relationship()
+    prediction: Mapped[Prediction | None] = relationship(back_populates="result_objects")
     deliveries: Mapped[list[Delivery]] = relationship(back_populates="result_object", order_by="Delivery.id")
 
 
@@ -301,6 +319,8 @@ class Delivery(Leased, Base):
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         _index_of_some("ix_deliveries_due", "destination", "due_at", where="state = 'pending'"),
+        _index_of_some("ix_deliveries_unconfirmed", "destination", "confirm_at", where="confirm_at IS NOT NULL"),
+        Index(None, "transaction_uid"),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -308,11 +328,67 @@ class Delivery(Leased, Base):
     destination: Mapped[str] = mapped_column(String(64))
     state: Mapped[DeliveryState] = mapped_column(_words(DeliveryState), default=DeliveryState.PENDING)
     last_status: Mapped[int | None]
-    """The last C-STORE status, or None where there was no answer."""
+    """The last status of C-STORE or HTTP, or None where there was no answer."""
     first_due_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
+    confirm_at: Mapped[datetime | None]
+    """When the destination is asked whether it has the object; None where it is not asked (any more)."""
+    confirmed_at: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(UID)
+    """Of the storage commitment that was last asked for."""
+    repeats: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often it was sent again because the destination did not have it."""
 
     result_object: Mapped[ResultObject] = relationship(back_populates="deliveries")
+
+
+class CommitmentRequest(Leased, Base):
+    """A modality's question whether we have what it sent, until our answer has reached it (PS3.4 J)."""
+
+    __tablename__ = "commitment_requests"
+    __table_args__ = (_index_of_some("ix_commitment_requests_due", "due_at", where="state = 'pending'"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(UID)
+    source: Mapped[str] = mapped_column(String(64))
+    calling_ae_title: Mapped[str] = mapped_column(AETitleColumn)
+    called_ae_title: Mapped[str] = mapped_column(AETitleColumn)
+    references: Mapped[dict[str, Any]]
+    """``{"instances": [[SOP Class UID, SOP Instance UID], ...]}``"""
+    state: Mapped[CommitmentState] = mapped_column(_words(CommitmentState), default=CommitmentState.PENDING)
+    received_at: Mapped[datetime] = mapped_column(default=now)
+    answered_at: Mapped[datetime | None]
+
+
+class Pull(Base):
+    """A back-fill: which studies were asked for, so that it can go on where it stopped."""
+
+    __tablename__ = "pulls"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    archive: Mapped[str] = mapped_column(String(64))
+    query: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+
+    studies: Mapped[list[PulledStudy]] = relationship(back_populates="pull", order_by="PulledStudy.id")
+
+
+class PulledStudy(Base):
+    __tablename__ = "pulled_studies"
+    __table_args__ = (UniqueConstraint("pull_id", "study_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    pull_id: Mapped[int] = mapped_column(ForeignKey("pulls.id"))
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    state: Mapped[PullState] = mapped_column(_words(PullState), default=PullState.PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    images: Mapped[int | None]
+    """How many came."""
+    last_error: Mapped[str | None] = mapped_column(String(64))
+    finished_at: Mapped[datetime | None]
+
+    pull: Mapped[Pull] = relationship(back_populates="studies")
 
 
 class AuditEvent(Base):

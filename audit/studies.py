@@ -8,7 +8,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from audit.events import record_event
-from audit.models import Delivery, Instance, Job, JobState, Prediction, ResultObject, Study, now
+from audit.models import Delivery, Instance, Job, JobState, ResultObject, Study, now
 
 _AT_ONCE = 500  # studies of one transaction: after a long outage thousands may be waiting
 
@@ -42,9 +42,7 @@ def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
         held = (
             select(Delivery.id)
             .join(ResultObject, Delivery.result_object_id == ResultObject.id)
-            .join(Prediction, ResultObject.prediction_id == Prediction.id)
-            .join(Instance, Prediction.instance_id == Instance.id)
-            .where(Instance.study_id == study.id, Delivery.due_at.is_(None))
+            .where(ResultObject.study_id == study.id, Delivery.due_at.is_(None))
         )
         session.execute(
             update(Delivery)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.destinations import Destination, DICOMDestination
 from core.errors import PneumoError
-from core.settings import Destination, Settings, configuration_file
+from core.settings import Settings, configuration_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +131,6 @@ def _readable(path: Path) -> str:
 def _echo(settings: Settings, destination: Destination) -> str:
     from cli.network_commands import echo_once
 
+    if not isinstance(destination, DICOMDestination):
+        return "not tried"
     return echo_once(destination.ae_title, destination.host, destination.port, settings.listener.ae_title)

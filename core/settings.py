@@ -7,45 +7,23 @@ there.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from core.destinations import Archive, Destination, RetryPolicy, Route
 from core.errors import ConfigurationError
+from core.fields import TLS, Address, AETitle, Name, Port, Section
 
 LOOPBACK = "127.0.0.1"
 
 
-def _ae_title(value: str) -> str:
-    title = value.strip(" ")
-    # PS3.5 6.2, VR AE: 16 characters of the default repertoire, no backslash or control character, not only spaces.
-    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-        raise ValueError(f"an AE title has 1 to 16 printable ASCII characters and no backslash, got {value!r}")
-    return title
-
-
-def _address(value: str) -> str:
-    ipaddress.ip_address(value)
-    return value
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Address = Annotated[str, AfterValidator(_address)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9 ._-]+$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Section):
+class Source(Section):
     """A modality or router that may send to us. Several calling AE titles per source are normal."""
 
     name: Name
@@ -54,20 +32,13 @@ class Source(_Section):
     """When given, calls under these AE titles are accepted from these IP addresses only."""
     issuer_of_patient_id: str = Field(default="", max_length=64)
     """Stands in where an image names no issuer: the same Patient ID of two hospitals is two patients."""
-
-
-class Destination(_Section):
-    """A PACS that results are stored to by C-STORE."""
-
-    name: Name
-    ae_title: AETitle
-    host: str = Field(min_length=1)
+    host: str = ""
+    """Where reports of storage commitment go; on the association that asked where this is empty."""
     port: Port = 104
-    timeout_seconds: float = Field(default=30, gt=0)
-    """For the connection, the association, each answer, and silence on the line."""
+    tls: TLS | None = None
 
 
-class ListenerSettings(_Section):
+class ListenerSettings(Section):
     ae_title: AETitle = "PNEUMO"
     host: Address = LOOPBACK
     port: Port = 11112
@@ -89,7 +60,7 @@ class ListenerSettings(_Section):
         return self
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     weights: Path | None = None
     """A weights file with its record beside it, which pins these workers to it: they look at no `pneumo models`."""
     models_folder: Path | None = None
@@ -108,15 +79,13 @@ class WorkerSettings(_Section):
     """After this the wake-up message of a job that is still due counts as lost and is sent again."""
 
 
-class DeliverySettings(_Section):
+class DeliverySettings(RetryPolicy):
     concurrency: int = Field(default=4, ge=1)
+    """Threads, for all destinations together."""
     lease_seconds: float = Field(default=300, gt=0)
-    first_retry_seconds: float = Field(default=10, gt=0)
-    longest_pause_seconds: float = Field(default=3600, gt=0)
-    give_up_after_days: float = Field(default=7, gt=0)
 
 
-class APISettings(_Section):
+class APISettings(Section):
     host: Address = LOOPBACK
     port: Port = 8080
     tls_certificate: Path | None = None
@@ -148,6 +117,10 @@ class Settings(BaseSettings):
     log_format: Annotated[str, Field(pattern="^(json|text)$")] = "text"
     sources: tuple[Source, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    routes: tuple[Route, ...] = ()
+    """Without any, every destination gets every result of its kinds."""
+    archives: tuple[Archive, ...] = ()
+    """What `pneumo pull` may pull from."""
     listener: ListenerSettings = ListenerSettings()
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
@@ -159,10 +132,24 @@ class Settings(BaseSettings):
             ("source name", [source.name for source in self.sources]),
             ("calling AE title", [title for source in self.sources for title in source.ae_titles]),
             ("destination name", [destination.name for destination in self.destinations]),
+            ("route name", [route.name for route in self.routes]),
+            ("archive name", [archive.name for archive in self.archives]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"each {what} may stand once in the configuration, twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> Self:
+        known = {
+            "destination": {destination.name for destination in self.destinations},
+            "source": {source.name for source in self.sources},
+        }
+        for route in self.routes:
+            for what, names in (("destination", route.destinations), ("source", route.sources)):
+                if unknown := sorted(set(names) - known[what]):
+                    raise ValueError(f"route {route.name} names a {what} that is not configured: {', '.join(unknown)}")
         return self
 
     @classmethod
@@ -190,6 +177,9 @@ class Settings(BaseSettings):
 
     def destination(self, name: str) -> Destination | None:
         return next((destination for destination in self.destinations if destination.name == name), None)
+
+    def retry_policy(self, destination: Destination) -> RetryPolicy:
+        return destination.retry or self.delivery
 
 
 def configuration_file() -> Path | None:

@@ -27,6 +27,8 @@ def run() -> None:
 
 def _migrate(connection: Connection) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite:
+        _suspend_foreign_keys(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -39,6 +41,16 @@ def _migrate(connection: Connection) -> None:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
             connection.execute(text("SET LOCAL lock_timeout = '10s'"))
         context.run_migrations()
+        if is_sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):
+            raise RuntimeError(f"the migration would leave rows without their parents: {broken[:3]}")
+
+
+def _suspend_foreign_keys(connection: Connection) -> None:
+    """To change a CHECK, SQLite copies the table and drops the old one, which rows of other tables refer to."""
+    connection.detach()  # nobody else gets a connection without foreign keys
+    dbapi_connection = connection.connection.dbapi_connection
+    assert dbapi_connection is not None  # noqa: S101 - it is open
+    dbapi_connection.cursor().execute("PRAGMA foreign_keys=OFF")  # has no effect inside a transaction
 
 
 run()

@@ -15,7 +15,7 @@ from audit.models import Job
 from audit.session import Database
 from core.errors import LeaseLost
 from core.logs import describe, get_logger
-from core.records import Analysis, Finding, InferenceJob, Outcome, ResultObject
+from core.records import Analysis, Finding, InferenceJob, Outcome, ResultKind, ResultObject
 from core.settings import Settings
 from core.spool import Spool
 from ml.classifier import Classifier
@@ -95,7 +95,7 @@ class InferenceRoom:
                     analysis,
                     model_version_id=model.model_version_id,
                     results=stored,
-                    destinations=[destination.name for destination in self._settings.destinations],
+                    destinations=self._takers(),
                     stage_seconds=analysed.stage_seconds,
                 )
         except LeaseLost:
@@ -105,6 +105,13 @@ class InferenceRoom:
             return False
         log.info("image_finished", outcome=analysis.outcome, attempts=job.attempts)
         return True
+
+    def _takers(self) -> dict[ResultKind, list[str]]:
+        takers: dict[ResultKind, list[str]] = {}
+        for destination in self._settings.destinations:
+            for kind in destination.objects:
+                takers.setdefault(kind, []).append(destination.name)
+        return takers
 
     def _store(self, result: BuiltResult) -> ResultObject:
         return ResultObject(

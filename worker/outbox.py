@@ -13,7 +13,8 @@ from core.logs import get_logger
 from core.records import DeliveryJob
 from core.settings import Settings
 from core.spool import Spool
-from worker.delivery import Answer, Refused, Sent, deliver, pause_before_retry
+from worker.answers import Answer, Refused, Sent, pause_before_retry
+from worker.delivery import deliver
 
 log = get_logger("delivery")
 

@@ -46,7 +46,7 @@ def seed(
         for job, analysis in zip(claim_inference(session, len(analyses), 60), analyses, strict=True):
             finish_inference(
                 session, job, analysis,
-                model_version_id=model_version_id, results=(), destinations=(), stage_seconds={},
+                model_version_id=model_version_id, results=(), destinations={}, stage_seconds={},
             )  # fmt: skip
         session.flush()
         noon = datetime.combine(day, time(12), UTC)

@@ -127,7 +127,7 @@ def finish(
         analysis,
         model_version_id=register_model(session, model, device_uid),
         results=results_of(job.sop_instance_uid),
-        destinations=destinations,
+        destinations=dict.fromkeys(ResultKind, destinations),
         stage_seconds={"read": 0.1, "predict": 0.2},
     )
 

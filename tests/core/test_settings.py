@@ -67,7 +67,7 @@ def test_file_is_read_and_environment_wins(tmp_path: Path, monkeypatch: pytest.M
         ("[listener]\nae_title = 'SEVENTEEN LETTERS'", "1 to 16 printable ASCII characters"),
         ("[listener]\ntls_key = 'a.pem'", "give both or neither"),
         ("[[sources]]\nname = 'a'\nae_titles = ['X']\n[[sources]]\nname = 'b'\nae_titles = ['X']", "twice: X"),
-        ("[[destinations]]\nname = 'a'\nae_title = 'P'\nhost = ''", "destinations.0.host"),
+        ("[[destinations]]\nname = 'a'\nae_title = 'P'\nhost = ''", "destinations.0.dicom.host"),
         ("intended_use = ''", "intended_use"),
         ("= broken", "not valid TOML"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 
-from core.settings import Destination
+from core.destinations import DICOMDestination
 
 Answer = Callable[[evt.Event], int]
 
@@ -32,7 +32,7 @@ def silence(_event: evt.Event) -> int:
 
 @dataclass
 class FakePACS:
-    destination: Destination
+    destination: DICOMDestination
     stored: list[bytes] = field(default_factory=list)
     associations: int = 0
 
@@ -56,7 +56,7 @@ def pacs(answer: Answer, *, accepts_reports: bool = True, called_ae_title: str =
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     port = server.server_address[1]
     fake = FakePACS(
-        Destination(name="pacs", ae_title=called_ae_title, host="127.0.0.1", port=port, timeout_seconds=1.5)
+        DICOMDestination(name="pacs", ae_title=called_ae_title, host="127.0.0.1", port=port, timeout_seconds=1.5)
     )
     try:
         yield fake

@@ -19,8 +19,9 @@ from audit import schema
 from audit.intake import book_instance
 from audit.session import Database
 from cli.phantom import draw
+from core.destinations import DICOMDestination
 from core.records import ReceivedInstance
-from core.settings import Destination, Settings, WorkerSettings
+from core.settings import Settings, WorkerSettings
 from core.spool import Spool
 from dicom.envelope import write
 from dicom.wrapping import Wrapping, dx_from_image
@@ -88,7 +89,7 @@ def radiograph_file(seed: str, patient_id: str = "P1") -> bytes:
 
 
 @contextmanager
-def rooms(folder: Path, *destinations: Destination, **worker: float) -> Iterator[Rooms]:
+def rooms(folder: Path, *destinations: DICOMDestination, **worker: float) -> Iterator[Rooms]:
     settings = Settings(
         home=folder,
         destinations=destinations,

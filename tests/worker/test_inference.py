@@ -13,14 +13,14 @@ from pydicom import dcmread
 from audit.inference_jobs import claim_inference
 from audit.models import Prediction
 from audit.queries import PredictionFilter, find_predictions, get_prediction
+from core.destinations import DICOMDestination
 from core.records import Outcome, ResultKind
-from core.settings import Destination
 from dicom.envelope import write
 from ml.classifier import Classifier
 from ml.weights import DEFAULT_WEIGHTS
 from tests.worker.rooms import Rooms, radiograph_file, rooms
 
-PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1")
+PACS = DICOMDestination(name="pacs", ae_title="PACS", host="127.0.0.1")
 
 
 @pytest.fixture(scope="session")

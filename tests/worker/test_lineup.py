@@ -14,8 +14,8 @@ from sqlalchemy import select
 from audit.model_versions import activate, find_version, keep_files, put_in_shadow, take_out_of_shadow
 from audit.models import AuditEvent, Delivery, Prediction, ResultObject, Role
 from audit.queries import PredictionFilter, find_predictions
+from core.destinations import DICOMDestination
 from core.errors import ConfigurationError
-from core.settings import Destination
 from dicom.identity import device_uid
 from ml.weights import DEFAULT_WEIGHTS, WeightsRecord, load_record
 from tests.models import write_model
@@ -25,7 +25,7 @@ from worker.inference import InferenceRoom
 from worker.lineup import Lineup, Loaded, ModelsInService, PinnedModel, models_for
 from worker.model_store import ModelStore
 
-PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1")
+PACS = DICOMDestination(name="pacs", ae_title="PACS", host="127.0.0.1")
 _SHIFTS = {"never": -10.0, "always": 10.0}
 
 

@@ -17,8 +17,9 @@ from audit.deliveries import DeliveryFilter, requeue_deliveries, select_deliveri
 from audit.inference_jobs import claim_inference, finish_inference, register_model
 from audit.models import Delivery
 from audit.studies import release_idle_studies
+from core.destinations import DICOMDestination
 from core.records import Analysis, DeliveryState, Finding, ModelIdentity, Outcome, ResultKind, ResultObject
-from core.settings import DeliverySettings, Destination
+from core.settings import DeliverySettings
 from tests.services import free_port
 from tests.worker.pacs import FakePACS, pacs, status
 from tests.worker.rooms import Rooms, rooms
@@ -33,7 +34,7 @@ def house(tmp_path: Path) -> Iterator[Rooms]:
         yield made
 
 
-def outbox(house: Rooms, *destinations: Destination, **delivery: float) -> Outbox:
+def outbox(house: Rooms, *destinations: DICOMDestination, **delivery: float) -> Outbox:
     settings = house.settings.model_copy(
         update={
             "destinations": destinations,
@@ -57,7 +58,7 @@ def add_results(house: Rooms, number: int, destinations: Sequence[str]) -> None:
                 _object(house, ResultKind.SECONDARY_CAPTURE, SecondaryCaptureImageStorage),
                 _object(house, ResultKind.REPORT, ComprehensiveSRStorage),
             ],
-            destinations=destinations,
+            destinations=dict.fromkeys(ResultKind, destinations),
             stage_seconds={},
         )
     with house.database.write() as session:
@@ -86,7 +87,7 @@ def deliveries(house: Rooms) -> list[Delivery]:
         return list(session.scalars(select_deliveries(DeliveryFilter())))
 
 
-def named(fake: FakePACS, name: str) -> Destination:
+def named(fake: FakePACS, name: str) -> DICOMDestination:
     return fake.destination.model_copy(update={"name": name})
 
 
@@ -150,7 +151,7 @@ def test_a_destination_that_is_gone_from_the_configuration_is_dead(house: Rooms)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom's failed connections
 def test_a_destination_that_is_down_holds_up_no_other(house: Rooms) -> None:
     add_results(house, 1, ["down", "up"])
-    down = Destination(name="down", ae_title="DOWN", host="127.0.0.1", port=free_port(), timeout_seconds=1)
+    down = DICOMDestination(name="down", ae_title="DOWN", host="127.0.0.1", port=free_port(), timeout_seconds=1)
     with pacs(status(0x0000)) as fake:
         outbox(house, down, named(fake, "up"), first_retry_seconds=60).drain()
     states = {(row.destination, row.state) for row in deliveries(house)}

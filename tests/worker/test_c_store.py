@@ -10,12 +10,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from core.destinations import DICOMDestination
 from core.records import DeliveryJob
-from core.settings import DeliverySettings, Destination
+from core.settings import DeliverySettings
 from core.spool import Spool
 from tests.services import free_port
 from tests.worker.pacs import Answer, abort, pacs, silence, status
-from worker.delivery import Refused, Sent, deliver, pause_before_retry, read_status
+from worker.answers import Refused, Sent, pause_before_retry
+from worker.c_store import deliver, read_status
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def job(spool: Spool, number: int = 1, sop_class_uid: str = SecondaryCaptureImag
     )
 
 
-def send(jobs: list[DeliveryJob], destination: Destination, spool: Spool) -> list[Sent | Refused]:
+def send(jobs: list[DeliveryJob], destination: DICOMDestination, spool: Spool) -> list[Sent | Refused]:
     answered = list(deliver(jobs, destination, spool, "PNEUMO"))
     assert [delivery.id for delivery, _ in answered] == [delivery.id for delivery in jobs]
     return [answer for _, answer in answered]
@@ -108,7 +110,7 @@ def test_a_rejected_association_is_for_good(spool: Spool) -> None:
 # pynetdicom drops the socket of a failed connection instead of closing it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_pacs_that_is_down_is_tried_again(spool: Spool) -> None:
-    down = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=free_port(), timeout_seconds=1)
+    down = DICOMDestination(name="pacs", ae_title="PACS", host="127.0.0.1", port=free_port(), timeout_seconds=1)
     assert send([job(spool), job(spool, 2)], down, spool) == [Refused("no_association", permanent=False)] * 2
 
 
