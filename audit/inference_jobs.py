@@ -12,17 +12,16 @@ from sqlalchemy.orm import Session, joinedload
 from audit.events import record_event
 from audit.leases import is_due, settle, take
 from audit.models import (
-    Delivery,
     Instance,
     Job,
     JobState,
     ModelVersion,
     Prediction,
     PredictionWarning,
-    ResultObject,
     Severity,
     now,
 )
+from audit.study_results import result_row
 from core.records import Analysis, InferenceJob, ModelIdentity, ResultKind
 from core.records import ResultObject as BuiltObject
 
@@ -62,7 +61,11 @@ def claim_inference(session: Session, limit: int, lease_seconds: float) -> list[
         .order_by(Job.due_at, Job.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=Job)
-        .options(joinedload(Job.instance, innerjoin=True).joinedload(Instance.study, innerjoin=True))
+        .options(
+            joinedload(Job.instance, innerjoin=True).options(
+                joinedload(Instance.study, innerjoin=True), joinedload(Instance.source, innerjoin=True)
+            )
+        )
     )
     jobs = list(session.scalars(statement))
     jobs = list(takewhile(lambda job: job.attempts == 0, jobs)) or jobs[:1]
@@ -80,6 +83,7 @@ def _claimed(job: Job, token: str) -> InferenceJob:
         study_id=study.id,
         sop_instance_uid=instance.sop_instance_uid,
         spool_name=instance.spool_name,
+        source=instance.source.name,
         patient_conflict=(instance.patient_id, instance.issuer_of_patient_id)
         != (study.patient_id, study.issuer_of_patient_id),
     )
@@ -107,19 +111,7 @@ def finish_inference(
     """
     settle(session, Job, job.id, job.token, state=JobState.DONE, finished_at=now(), last_error=None)
     prediction = prediction_row(job.instance_id, model_version_id, analysis, stage_seconds)
-    prediction.result_objects = [
-        ResultObject(
-            study_id=job.study_id,
-            kind=built.kind,
-            sop_class_uid=built.sop_class_uid,
-            sop_instance_uid=built.sop_instance_uid,
-            series_instance_uid=built.series_instance_uid,
-            spool_name=built.spool_name,
-            sha256=built.sha256,
-            deliveries=[Delivery(destination=name) for name in destinations.get(built.kind, ())],
-        )
-        for built in results
-    ]
+    prediction.result_objects = [result_row(job.study_id, built, destinations.get(built.kind, ())) for built in results]
     session.add(prediction)
     record_event(
         session,

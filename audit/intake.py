@@ -60,7 +60,7 @@ def _book_new(session: Session, received: ReceivedInstance) -> int:
     at = now()
     study = _study(session, received)
     study.last_received_at = at
-    study.reported_at = None
+    study.reported_at = study.concluded_at = None
     if (study.patient_id, study.issuer_of_patient_id) != (received.patient_id, received.issuer_of_patient_id):
         record_event(
             session,

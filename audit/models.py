@@ -159,6 +159,9 @@ class Study(Base):
     __table_args__ = (
         Index(None, "patient_id"),
         _index_of_some("ix_studies_unreported", "last_received_at", where="reported_at IS NULL"),
+        _index_of_some(
+            "ix_studies_unconcluded", "reported_at", where="reported_at IS NOT NULL AND concluded_at IS NULL"
+        ),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -172,6 +175,8 @@ class Study(Base):
     last_received_at: Mapped[datetime] = mapped_column(default=now)
     reported_at: Mapped[datetime | None]
     """When its results were let go; None again when another image arrives."""
+    concluded_at: Mapped[datetime | None]
+    """When results about the study as a whole were made after that, or nobody wanted any."""
 
     instances: Mapped[list[Instance]] = relationship(back_populates="study", order_by="Instance.id")
 

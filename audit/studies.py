@@ -13,10 +13,13 @@ from audit.models import Delivery, Instance, Job, JobState, ResultObject, Study,
 _AT_ONCE = 500  # studies of one transaction: after a long outage thousands may be waiting
 
 
-def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
+def release_idle_studies(session: Session, idle_seconds: float, *, conclude: bool = False) -> list[str]:
     """Let the held results of idle studies go, of some hundred studies at most, and return these studies' UIDs.
 
     A late image opens the study again; when it is idle once more, only what is new is sent.
+
+    Args:
+        conclude: results about the study as a whole are wanted as well (``audit.study_results``).
     """
     at = now()
     unfinished = exists().where(
@@ -39,6 +42,7 @@ def release_idle_studies(session: Session, idle_seconds: float) -> list[str]:
     idle = session.scalars(select(Study).where(Study.id.in_(locked), ~unfinished)).all()
     for study in idle:
         study.reported_at = at
+        study.concluded_at = None if conclude else at
         held = (
             select(Delivery.id)
             .join(ResultObject, Delivery.result_object_id == ResultObject.id)

@@ -20,6 +20,7 @@ from cli import (
     key_commands,
     models_commands,
     network_commands,
+    route_commands,
     service_commands,
     training_commands,
 )
@@ -50,6 +51,7 @@ app.command()(training_commands.train)
 app.command()(evaluation_commands.evaluate)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(delivery_commands.app, name="deliveries")
+app.add_typer(route_commands.app, name="routes")
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 bench.command("inference")(bench_commands.bench_inference)

@@ -177,6 +177,8 @@ class InferenceJob:
     study_id: int
     sop_instance_uid: str
     spool_name: str
+    source: str
+    """Name of the configured source that sent it."""
     patient_conflict: bool = False
     """The study is already known under another patient: nothing may be written back."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -15,12 +14,14 @@ from audit.models import Job
 from audit.session import Database
 from core.errors import LeaseLost
 from core.logs import describe, get_logger
-from core.records import Analysis, Finding, InferenceJob, Outcome, ResultKind, ResultObject
+from core.records import Analysis, Finding, InferenceJob, Outcome
 from core.settings import Settings
 from core.spool import Spool
 from ml.classifier import Classifier
 from worker.lineup import Loaded, Models
-from worker.pipeline import Analysed, BuiltResult, analyse, failed
+from worker.pipeline import Analysed, analyse, failed
+from worker.results import stored
+from worker.routing import kinds_for, route_results
 from worker.shadow import Decoded, judge_in_shadow
 
 log = get_logger("inference")
@@ -34,6 +35,7 @@ class InferenceRoom:
 
     def __init__(self, settings: Settings, database: Database, spool: Spool, models: Models) -> None:
         self._settings, self._database, self._spool, self._models = settings, database, spool, models
+        self._kinds = kinds_for(settings)
 
     def drain(self) -> bool:
         """Work until nothing is due; True when time ran out before that."""
@@ -74,11 +76,11 @@ class InferenceRoom:
         if jobs[0].attempts > self._settings.worker.maximum_attempts:  # such a job comes alone
             with self._spool.open(jobs[0].spool_name) as file:
                 reason = Finding("worker_lost", "The worker was lost each time it analysed this image.")
-                yield failed(file, reason, classifier, intended_use)
+                yield failed(file, reason, classifier, intended_use, self._kinds)
             return
         with ExitStack() as stack:
             files = [stack.enter_context(self._spool.open(job.spool_name)) for job in jobs]
-            yield from analyse(files, classifier, intended_use)
+            yield from analyse(files, classifier, intended_use, self._kinds)
 
     def _finish(self, job: InferenceJob, analysed: Analysed, model: Loaded) -> bool:
         """Write the outcome; False where the job has become another worker's."""
@@ -86,7 +88,11 @@ class InferenceRoom:
         if job.patient_conflict:
             detail = "The study is known under another patient; nothing is written back until this is resolved."
             analysis, results = _not_analysed(Finding("patient_conflict", detail)), ()
-        stored = [self._store(result) for result in results]
+        takers = {}
+        if analysed.source is not None:
+            routing = route_results(self._settings, source=job.source, outcome=analysis.outcome, image=analysed.source)
+            takers = routing.takers()
+        objects = [stored(result, self._spool) for result in results]
         try:
             with self._database.write() as session:
                 finish_inference(
@@ -94,34 +100,17 @@ class InferenceRoom:
                     job,
                     analysis,
                     model_version_id=model.model_version_id,
-                    results=stored,
-                    destinations=self._takers(),
+                    results=objects,
+                    destinations=takers,
                     stage_seconds=analysed.stage_seconds,
                 )
         except LeaseLost:
-            for result in stored:
+            for result in objects:
                 self._spool.release(result.spool_name)
             log.warning("lease_lost")
             return False
         log.info("image_finished", outcome=analysis.outcome, attempts=job.attempts)
         return True
-
-    def _takers(self) -> dict[ResultKind, list[str]]:
-        takers: dict[ResultKind, list[str]] = {}
-        for destination in self._settings.destinations:
-            for kind in destination.objects:
-                takers.setdefault(kind, []).append(destination.name)
-        return takers
-
-    def _store(self, result: BuiltResult) -> ResultObject:
-        return ResultObject(
-            kind=result.kind,
-            sop_class_uid=str(result.dataset.SOPClassUID),
-            sop_instance_uid=str(result.dataset.SOPInstanceUID),
-            series_instance_uid=str(result.dataset.SeriesInstanceUID),
-            spool_name=self._spool.write(result.content, "results"),
-            sha256=hashlib.sha256(result.content).hexdigest(),
-        )
 
     def _keep(self, unfinished: dict[int, InferenceJob]) -> None:
         if unfinished:
@@ -138,7 +127,7 @@ class InferenceRoom:
                 return
             with self._spool.open(job.spool_name) as file:
                 reason = Finding("analysis_failed", f"The analysis failed {job.attempts} times: {code}.")
-                given_up = failed(file, reason, model.classifier, self._settings.intended_use)
+                given_up = failed(file, reason, model.classifier, self._settings.intended_use, self._kinds)
                 self._finish(job, given_up, model)
         except LeaseLost:
             log.warning("lease_lost", job_id=job.id)

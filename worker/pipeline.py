@@ -6,36 +6,23 @@ No queue and no database, so that ``pneumo analyze`` walks the same road.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-from pydicom import Dataset
-
 from core.errors import FailedForGood, NotAnalysable
 from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, ResultKind, Verdict
-from dicom import gate, report, secondary_capture
+from dicom import gate
 from dicom.case import Case
-from dicom.envelope import write
 from dicom.pixels import Radiograph, radiograph
 from dicom.reading import SourceImage, read_source
 from ml import overlay
 from ml.classifier import Classifier
+from worker.results import DEFAULT_KINDS, BuiltResult, Picture, results_about
 
-# A result about a result would travel in circles between two installations.
-_NOTHING_WRITTEN_ABOUT = "own_result"
 # Calibrated probability: within a tenth of the threshold, a slightly different exposure may change the outcome.
 _NEAR_THRESHOLD = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltResult:
-    kind: ResultKind
-    dataset: Dataset
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +31,10 @@ class Analysed:
 
     analysis: Analysis
     results: tuple[BuiltResult, ...]
-    picture: npt.NDArray[np.uint8] | None
+    picture: Picture | None
     stage_seconds: dict[str, float]
+    source: SourceImage | None = None
+    """None where not even the header can be read."""
     readable: Readable | None = None
     """For ``judge_again``; None where no model was asked."""
 
@@ -68,9 +57,18 @@ class _Stopped:
     seconds: float
 
 
-def analyse(files: Sequence[BinaryIO], classifier: Classifier, intended_use: str) -> Iterator[Analysed]:
-    """Analyse a batch with one forward pass; yields one result per file, in their order."""
-    results = _Results(classifier.identity, intended_use, started=datetime.now(UTC))
+def analyse(
+    files: Sequence[BinaryIO],
+    classifier: Classifier,
+    intended_use: str,
+    kinds: Collection[ResultKind] = DEFAULT_KINDS,
+) -> Iterator[Analysed]:
+    """Analyse a batch with one forward pass; yields one result per file, in their order.
+
+    Args:
+        kinds: which results to make.
+    """
+    results = _Results(classifier.identity, intended_use, datetime.now(UTC), frozenset(kinds))
     cases = [_read(file) for file in files]
     radiographs = [case.radiograph.pixels for case in cases if isinstance(case, Readable)]
     clock = time.perf_counter()
@@ -99,14 +97,21 @@ def judge_again(images: Sequence[Readable], classifier: Classifier) -> tuple[lis
     return [_judge(image.source, image.radiograph, verdict) for image, verdict in judged], share
 
 
-def failed(file: BinaryIO, reason: Finding, classifier: Classifier, intended_use: str) -> Analysed:
+def failed(
+    file: BinaryIO,
+    reason: Finding,
+    classifier: Classifier,
+    intended_use: str,
+    kinds: Collection[ResultKind] = DEFAULT_KINDS,
+) -> Analysed:
     """The result of an image that was given up: its header is read for the report, its pixels are left alone."""
     try:
         source = read_source(file)
     except FailedForGood:
         source = None
     analysis = Analysis(Outcome.FAILED, reasons=(reason,))
-    return _Results(classifier.identity, intended_use, datetime.now(UTC)).without_picture(source, analysis, {})
+    results = _Results(classifier.identity, intended_use, datetime.now(UTC), frozenset(kinds))
+    return results.without_picture(source, analysis, {})
 
 
 def _read(file: BinaryIO) -> Readable | _Stopped:
@@ -138,16 +143,17 @@ class _Results:
     model: ModelIdentity
     intended_use: str
     started: datetime
+    kinds: frozenset[ResultKind]
 
     def without_picture(
         self, source: SourceImage | None, analysis: Analysis, stage_seconds: dict[str, float]
     ) -> Analysed:
         clock = time.perf_counter()
         results: tuple[BuiltResult, ...] = ()
-        silent = any(reason.code == _NOTHING_WRITTEN_ABOUT for reason in analysis.reasons)
-        if source is not None and not silent:
-            results = (_report(self._case(source, analysis), None),)
-        return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock})
+        if source is not None:
+            case = Case(source, analysis, self.model, self.intended_use, self.started)
+            results = results_about(case, None, self.kinds)
+        return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock}, source)
 
     def with_picture(
         self,
@@ -159,16 +165,9 @@ class _Results:
     ) -> Analysed:
         clock = time.perf_counter()
         picture = overlay.render(image.pixels, heatmap, self._caption(analysis))
-        case = self._case(source, analysis)
-        capture = secondary_capture.build(case, picture)
-        results = (
-            BuiltResult(ResultKind.SECONDARY_CAPTURE, capture, write(capture)),
-            _report(case, capture),
-        )
-        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock})
-
-    def _case(self, source: SourceImage, analysis: Analysis) -> Case:
-        return Case(source, analysis, self.model, self.intended_use, self.started)
+        case = Case(source, analysis, self.model, self.intended_use, self.started)
+        results = results_about(case, picture, self.kinds)
+        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock}, source)
 
     def _caption(self, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:
@@ -182,8 +181,3 @@ class _Results:
             intended_use=self.intended_use,
             warnings=tuple(finding.detail or finding.code for finding in analysis.warnings),
         )
-
-
-def _report(case: Case, capture: Dataset | None) -> BuiltResult:
-    document = report.build(case, capture)
-    return BuiltResult(ResultKind.REPORT, document, write(document))

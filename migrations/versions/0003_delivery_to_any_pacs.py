@@ -72,6 +72,16 @@ def upgrade() -> None:
         sqlite_where=waiting,
     )
     op.create_index("ix_deliveries_transaction_uid", "deliveries", ["transaction_uid"])
+    op.add_column("studies", sa.Column("concluded_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE studies SET concluded_at = reported_at")
+    unconcluded = sa.text("reported_at IS NOT NULL AND concluded_at IS NULL")
+    op.create_index(
+        "ix_studies_unconcluded",
+        "studies",
+        ["reported_at"],
+        postgresql_where=unconcluded,
+        sqlite_where=unconcluded,
+    )
     op.add_column("predictions", sa.Column("recalled_at", sa.DateTime(timezone=True), nullable=True))
 
     op.create_table(
@@ -131,6 +141,8 @@ def downgrade() -> None:
     for table in ("pulled_studies", "pulls", "commitment_requests"):
         op.drop_table(table)
     op.drop_column("predictions", "recalled_at")
+    op.drop_index("ix_studies_unconcluded", table_name="studies")
+    op.drop_column("studies", "concluded_at")
     op.drop_index("ix_deliveries_transaction_uid", table_name="deliveries")
     op.drop_index("ix_deliveries_unconfirmed", table_name="deliveries")
     for column in ("repeats", "transaction_uid", "confirmed_at", "confirm_at"):
