@@ -42,6 +42,7 @@ def _other_modalities() -> Kinds:
 
     Many files are one image in several encodings, which counts once.
     """
+    from dicom.headers import MALFORMED
     from dicom.pixels import radiograph
 
     kinds: Kinds = defaultdict(list)
@@ -55,21 +56,18 @@ def _other_modalities() -> Kinds:
             with suppress(PneumoError):  # cannot be decoded, or has one grey: the service ends there
                 rendered = radiograph(dataset).pixels
                 kinds[f"pydicom {modality}, as rendered"].append(rendered)
-            with suppress(Exception):  # whatever decoders raise for files that were made to break them
+            with suppress(RuntimeError, *MALFORMED):  # decoders raise RuntimeError
                 kinds[f"pydicom {modality}, stored values"] += _stretched(dataset.pixel_array)
     return {kind: _without_repeats(pictures) for kind, pictures in sorted(kinds.items()) if pictures}
 
 
 def _opened(path: Path) -> Dataset | None:
-    """A data set with pixels, or None: folders, text and what cannot even be opened lie there, too."""
+    """A data set with pixels, or None: folders and text lie there, too."""
     from pydicom import dcmread
 
     if not path.is_file():
         return None
-    try:
-        dataset = dcmread(path, force=True)
-    except Exception:  # noqa: BLE001 - as above
-        return None
+    dataset = dcmread(path, force=True)  # of a file that is no DICOM at all it makes a data set without pixels
     return dataset if "PixelData" in dataset else None
 
 
