@@ -67,5 +67,5 @@ def results_about(case: Case, picture: Picture | None, kinds: Collection[ResultK
     if picture is not None and ResultKind.SECONDARY_CAPTURE in kinds:
         capture = secondary_capture.build(case, picture)
         results.append(built(ResultKind.SECONDARY_CAPTURE, capture))
-    results += [built(kind, report.build(case, capture)) for kind in REPORT_KINDS if kind in kinds]
+    results += [built(kind, report.build(case, kind, capture)) for kind in REPORT_KINDS if kind in kinds]
     return tuple(results)

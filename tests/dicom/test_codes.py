@@ -14,6 +14,7 @@ EVERY_CODE = sorted({value for value in vars(codes).values() if isinstance(value
 ELSEWHERE = {
     ("233604007", "SCT"): "Pneumonia",  # SNOMED CT: Pneumonia (disorder); HL7 FHIR condition examples use the same
     ("en", "RFC5646"): "English",  # IETF language tag, TID 1204
+    ("C0034375", "UMLS"): "Qualitative Evaluations",  # TID 1500 row 12
 }
 
 

@@ -9,7 +9,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from core.errors import FailedForGood, NotAnalysable
-from core.records import Analysis, Finding, Outcome
+from core.records import Analysis, Finding, Outcome, ResultKind
 from dicom import gate, report
 from dicom.case import Case
 from dicom.envelope import write
@@ -120,5 +120,5 @@ def test_an_image_whose_every_attribute_is_nonsense_passes_every_room(value: byt
     with contextlib.suppress(NotAnalysable, FailedForGood):
         gate.warnings(source, radiograph(source.dataset))
     analysis = Analysis(Outcome.NOT_ANALYSED, reasons=(*reasons, Finding("a_reason")))
-    result = report.build(Case(source, analysis, MODEL, "TEST", CREATED), None)
+    result = report.build(Case(source, analysis, MODEL, "TEST", CREATED), ResultKind.REPORT, None)
     assert reread(write(result)).StudyInstanceUID == source.study_instance_uid

@@ -12,7 +12,7 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGBaseline8Bit
 
-from core.records import Outcome
+from core.records import Outcome, ResultKind
 from dicom import codes, report, secondary_capture
 from dicom.case import Case
 from dicom.envelope import write
@@ -76,7 +76,7 @@ def capture_of(source: SourceImage, outcome: str = "positive", intended_use: str
 def report_of(source: SourceImage, outcome: str = "positive", intended_use: str = INTENDED_USE) -> Dataset:
     analysis = ANALYSES[outcome]
     capture = capture_of(source, outcome) if analysis.prediction else None
-    return report.build(Case(source, analysis, MODEL, intended_use, CREATED), capture)
+    return report.build(Case(source, analysis, MODEL, intended_use, CREATED), ResultKind.REPORT, capture)
 
 
 def dciodvfy(dataset: Dataset, folder: Path) -> list[str]:
@@ -250,7 +250,7 @@ def test_another_model_makes_other_instances_in_other_series() -> None:
     source = SOURCES["clean"]
     retrained = replace(MODEL, digest="cd" * 32)
     first = report_of(source)
-    second = report.build(Case(source, ANALYSES["negative"], retrained, INTENDED_USE, CREATED), None)
+    second = report.build(Case(source, ANALYSES["negative"], retrained, INTENDED_USE, CREATED), ResultKind.REPORT, None)
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
 
