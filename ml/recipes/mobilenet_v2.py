@@ -46,7 +46,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup_epochs=0.5,
     ema_decay=0.98,
-    members=2,
+    members=3,
     keep="val_auc_stressed",
     sensitivity=0.96,
 )
