@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
-from sqlalchemy import Select, and_, exists, func, select
-from sqlalchemy.orm import Session, aliased, joinedload
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload
 
 from audit.events import record_event
 from audit.leases import is_due, settle, take
 from audit.models import Delivery, now
 from core.records import DeliveryJob, DeliveryState
 
+_ONE_AT_A_TIME: Mapping[str, int] = MappingProxyType({})
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
 
 
-def claim_deliveries(session: Session, limit: int, lease_seconds: float) -> list[DeliveryJob]:
+def claim_deliveries(
+    session: Session, limit: int, lease_seconds: float, concurrency: Mapping[str, int] = _ONE_AT_A_TIME
+) -> list[DeliveryJob]:
     """Up to ``limit`` due deliveries, all of one destination, so that one association carries them.
 
-    A destination that a worker is already sending to is left to it: a slow PACS takes one thread, not all.
+    Args:
+        concurrency: how many workers may send to a destination at once, one where nothing is said: a slow PACS takes
+            so many threads, not all.
     """
     if session.get_bind().dialect.name == "postgresql":
         # One claim at a time: two that run side by side cannot see each other's leases, and would both take the same
         # destination. On SQLite the write lock does it.
         session.execute(select(func.pg_advisory_xact_lock(_CLAIM_LOCK)))
     at = now()
-    busy = aliased(Delivery)
-    free = ~exists().where(
-        and_(
-            busy.destination == Delivery.destination,
-            busy.state == DeliveryState.PENDING,
-            busy.lease_until >= at,
-        )
+    busy = session.execute(
+        select(Delivery.destination, func.count(Delivery.token.distinct()))
+        .where(Delivery.state == DeliveryState.PENDING, Delivery.lease_until >= at)
+        .group_by(Delivery.destination)
     )
+    full = [destination for destination, workers in busy if workers >= concurrency.get(destination, 1)]
     first = session.scalar(
-        select(Delivery.destination).where(is_due(Delivery, at), free).order_by(Delivery.due_at, Delivery.id).limit(1)
+        select(Delivery.destination)
+        .where(is_due(Delivery, at), Delivery.destination.not_in(full))
+        .order_by(Delivery.due_at, Delivery.id)
+        .limit(1)
     )
     if first is None:
         return []

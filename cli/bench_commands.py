@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -68,3 +71,54 @@ def bench_gate(
     for other in measured.refusal:
         table.add_row(other.kind, str(other.n), str(other.refused), f"{other.refused / other.n:.1%}")
     console.print(table)
+
+
+def bench_results(
+    rows: Annotated[int, typer.Option(min=64, help="Of the radiograph.")] = 2000,
+    columns: Annotated[int, typer.Option(min=64)] = 2500,
+    as_json: JSON = False,
+) -> None:
+    """How long each kind of result takes to build, and how large it is."""
+    from cli.delivery_benchmark import measure_building
+
+    times = measure_building(rows, columns)
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in times], indent=2))
+        return
+    table = Table("Result", "ms", "KiB", title=f"Of a radiograph of {rows} x {columns}")
+    for each in times:
+        table.add_row(each.kind, f"{each.milliseconds:.0f}", f"{each.bytes / 1024:.0f}")
+    Console().print(table)
+
+
+def bench_delivery(
+    to: Annotated[str, typer.Option(help="Receiver, AE@HOST:PORT. It keeps what it is sent: take a test PACS.")],
+    objects: Annotated[int, typer.Option(min=1, help="How many to send, half of them pictures.")] = 200,
+    concurrency: Annotated[list[int] | None, typer.Option(min=1, help="Associations at once; repeatable.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Result objects a second from our tables and spool into a receiver."""
+    from cli.delivery_benchmark import measure_delivery
+    from cli.sending import Target
+    from core.destinations import DICOMDestination
+    from core.logs import configure_logs
+
+    configure_logs("text")
+    logging.getLogger("pneumo").setLevel(logging.WARNING)  # a line for each object would be half of what is measured
+    target, measured = Target.parse(to), []
+    for at_once in concurrency or [1, 4]:
+        destination = DICOMDestination(
+            name="bench", ae_title=target.ae_title, host=target.host, port=target.port, concurrency=at_once
+        )
+        with TemporaryDirectory() as folder:
+            measured.append(measure_delivery(destination, Path(folder), objects))
+    if as_json:
+        typer.echo(json.dumps([each.as_json() for each in measured], indent=2))
+        return
+    table = Table("Associations", "Objects", "Sent", "Seconds", "Objects/s")
+    for each in measured:
+        row = each.as_json()
+        table.add_row(
+            str(each.concurrency), str(each.objects), str(each.sent), f"{each.seconds:.1f}", f"{row['per_second']}"
+        )
+    Console().print(table)

@@ -89,8 +89,10 @@ class InferenceRoom:
             detail = "The study is known under another patient; nothing is written back until this is resolved."
             analysis, results = _not_analysed(Finding("patient_conflict", detail)), ()
         takers = {}
-        if analysed.source is not None:
-            routing = route_results(self._settings, source=job.source, outcome=analysis.outcome, image=analysed.source)
+        if analysed.case is not None:
+            routing = route_results(
+                self._settings, source=job.source, outcome=analysis.outcome, image=analysed.case.source
+            )
             takers = routing.takers()
         objects = [stored(result, self._spool) for result in results]
         try:

@@ -27,13 +27,16 @@ class Outbox:
 
     def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
         self._settings, self._database, self._spool = settings, database, spool
+        self._concurrency = {each.name: each.concurrency for each in settings.destinations}
 
     def drain(self) -> bool:
         """Send until nothing is due; True when time ran out before that."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline:
             with self._database.write() as session:
-                deliveries = claim_deliveries(session, _PER_ASSOCIATION, self._settings.delivery.lease_seconds)
+                deliveries = claim_deliveries(
+                    session, _PER_ASSOCIATION, self._settings.delivery.lease_seconds, self._concurrency
+                )
             if not deliveries:
                 return False
             self._send(deliveries)
@@ -53,6 +56,8 @@ class Outbox:
             self._keep(unsettled, delivery.token)
 
     def _settle(self, delivery: DeliveryJob, answer: Answer) -> None:
+        destination = self._settings.destination(delivery.destination)
+        policy = self._settings.delivery if destination is None else self._settings.retry_policy(destination)
         log.info(
             "delivery_tried",
             destination=delivery.destination,
@@ -68,16 +73,13 @@ class Outbox:
                         mark_sent(session, delivery, status)
                     case Refused(code, True, status):
                         mark_dead(session, delivery, code, status)
-                    case Refused(code, False, status) if self._tried_for_long_enough(delivery):
+                    case Refused(code, False, status) if delivery.age_seconds > policy.give_up_after_days * 86_400:
                         mark_dead(session, delivery, f"gave_up_after_{code}", status)
                     case Refused(code, False, status):
-                        pause = pause_before_retry(delivery.attempts, self._settings.delivery)
+                        pause = pause_before_retry(delivery.attempts, policy)
                         retry_delivery(session, delivery, code, status, pause)
         except LeaseLost:
             log.warning("lease_lost", delivery_id=delivery.id)
-
-    def _tried_for_long_enough(self, delivery: DeliveryJob) -> bool:
-        return delivery.age_seconds > self._settings.delivery.give_up_after_days * 86_400
 
     def _keep(self, unsettled: list[int], token: str) -> None:
         if unsettled:

@@ -33,7 +33,7 @@ class Analysed:
     results: tuple[BuiltResult, ...]
     picture: Picture | None
     stage_seconds: dict[str, float]
-    source: SourceImage | None = None
+    case: Case | None = None
     """None where not even the header can be read."""
     readable: Readable | None = None
     """For ``judge_again``; None where no model was asked."""
@@ -150,10 +150,11 @@ class _Results:
     ) -> Analysed:
         clock = time.perf_counter()
         results: tuple[BuiltResult, ...] = ()
+        case = None
         if source is not None:
             case = Case(source, analysis, self.model, self.intended_use, self.started)
             results = results_about(case, None, self.kinds)
-        return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock}, source)
+        return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock}, case)
 
     def with_picture(
         self,
@@ -167,7 +168,7 @@ class _Results:
         picture = overlay.render(image.pixels, heatmap, self._caption(analysis))
         case = Case(source, analysis, self.model, self.intended_use, self.started)
         results = results_about(case, picture, self.kinds)
-        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock}, source)
+        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock}, case)
 
     def _caption(self, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:

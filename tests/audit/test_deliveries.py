@@ -79,6 +79,15 @@ def test_claims_side_by_side_never_share_a_destination(database: Database) -> No
     assert {job.destination for claim in claims for job in claim} == {"pacs", "archive"}
 
 
+def test_a_destination_takes_as_many_workers_as_it_says(database: Database) -> None:
+    for _ in range(2):
+        analysed(database)
+    report(database)
+    with database.write() as session:
+        claims = [claim_deliveries(session, 1, 60, {"pacs": 2}) for _ in range(3)]
+    assert [len(claim) for claim in claims] == [1, 1, 0]
+
+
 def test_sent_is_an_end_with_its_status(database: Database) -> None:
     analysed(database)
     report(database)
