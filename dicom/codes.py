@@ -59,6 +59,16 @@ SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")  # CID 7203
 PIXEL_MASK = Code("113047", "DCM", "Pixel by pixel mask")  # CID 7203
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")  # CID 7005
 
+# Key objects, TID 2010 and CID 7010; the last two titles withdraw objects (IHE RAD IOCM)
+OF_INTEREST = Code("113000", "DCM", "Of Interest")
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")
+REJECTED_FOR_QUALITY_REASONS = Code("113001", "DCM", "Rejected for Quality Reasons")
+REJECTED_FOR_PATIENT_SAFETY_REASONS = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
+
+# Segmentation, CID 7150 and CID 7203
+MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+SEGMENTATION = Code("113076", "DCM", "Segmentation")
+
 # Views, CID 4010
 ANTERO_POSTERIOR = Code("399348003", "SCT", "antero-posterior")
 POSTERO_ANTERIOR = Code("272479007", "SCT", "postero-anterior")
