@@ -89,9 +89,9 @@ def evaluate(  # noqa: PLR0917 - Typer calls it by name
 
 
 def _training(run: Path | None, model: Path) -> tuple[Panel, ...]:
-    from ml.learning_curves import FILE, learning_curves
+    from ml.learning_curves import learning_curves, tables
 
-    if run is None and not (model.parent / FILE).is_file():
+    if run is None and not tables(model.parent):
         return ()
     return learning_curves(run or model.parent)
 

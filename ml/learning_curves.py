@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from core.errors import ConfigurationError
 
@@ -26,30 +28,40 @@ class Panel:
     lines: tuple[Line, ...]
 
 
+def tables(run: Path) -> list[Path]:
+    """The run's table, or those of its members where several networks were averaged."""
+    return [path for path in (run / FILE, *sorted(run.glob(f"member-*/{FILE}"))) if path.is_file()]
+
+
 def learning_curves(run: Path) -> tuple[Panel, ...]:
-    """Loss, accuracy, AUC and learning rate over the epochs; what the table does not hold is left out.
+    """Loss, accuracy, AUC and learning rate over the epochs, of several members their mean; empty columns are left out.
 
     Raises:
         ConfigurationError: ``run`` has no metrics.csv, or it is no such table.
     """
-    path = run / FILE
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        epochs = [int(row["epoch"]) for row in rows]
-        columns = {
-            name: [(epoch, float(row[name])) for epoch, row in zip(epochs, rows, strict=True) if row[name]]
-            for name in (rows[0] if rows else ())
-        }
-    except OSError as exc:
-        raise ConfigurationError(f"{run} is no folder of a training run: it has no readable {FILE}") from exc
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ConfigurationError(f"{path} is no table of a training run: it needs numbers and a column epoch") from exc
+    points: dict[str, dict[int, list[float]]] = {}
+    for path in tables(run):
+        for name, epoch, value in _cells(path):
+            points.setdefault(name, {}).setdefault(epoch, []).append(value)
+    if not points:
+        raise ConfigurationError(f"{run} is no folder of a training run: it has no readable {FILE}")
+    columns = {name: [(epoch, fmean(found)) for epoch, found in course.items()] for name, course in points.items()}
     panels = (
         Panel(title, tuple(_line(name, points) for name, points in columns.items() if points and _is_of(name, mark)))
         for title, mark in _PANELS.items()
     )
     return tuple(panel for panel in panels if panel.lines)
+
+
+def _cells(path: Path) -> Iterator[tuple[str, int, float]]:
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                yield from ((name, int(row["epoch"]), float(value)) for name, value in row.items() if value)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read") from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ConfigurationError(f"{path} is no table of a training run: it needs numbers and a column epoch") from exc
 
 
 def _is_of(column: str, mark: str) -> bool:

@@ -144,6 +144,15 @@ def test_the_course_of_a_run_leaves_out_what_the_table_does_not_hold(tmp_path: P
     assert (rate.title, rate.lines[0].name) == ("learning rate", "backbone")
 
 
+def test_the_course_of_averaged_networks_is_their_mean(tmp_path: Path) -> None:
+    for number, value in enumerate((0.5, 0.7), start=1):
+        member = tmp_path / f"member-{number}"
+        member.mkdir()
+        (member / "metrics.csv").write_text(f"epoch,val_loss\n1,{value}\n")
+    (loss,) = learning_curves(tmp_path)
+    assert loss.lines[0].values == pytest.approx((0.6,))
+
+
 @pytest.mark.parametrize("table", [None, "step,loss\n1,2\n", "epoch,loss\n1,low\n"])
 def test_a_folder_without_a_table_is_a_clear_error(tmp_path: Path, table: str | None) -> None:
     if table is not None:
