@@ -12,10 +12,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER, MANUFACTURER_MODEL_NAME
 from core.records import ModelIdentity, ResultKind
-from dicom import codes
+from dicom import codes, orders
 from dicom.case import Case
 from dicom.headers import inherited, integer
 from dicom.identity import device_uid, result_uid, series_uid
+
+_DOCUMENTS = ("SR", "KO")
 
 
 def envelope(
@@ -38,7 +40,8 @@ def envelope(
     local = created.astimezone().replace(tzinfo=None) if created.tzinfo else created
     date, time = local.strftime("%Y%m%d"), local.strftime("%H%M%S.%f")
 
-    result = inherited(source.dataset, texts)
+    requests = orders.requests(source.dataset)
+    result = inherited(source.dataset, [*texts, *orders.texts(requests)])
     result.SOPClassUID = sop_class_uid
     result.SOPInstanceUID = result_uid(source.sop_instance_uid, device, kind)
     result.InstanceCreationDate, result.InstanceCreationTime = date, time
@@ -49,6 +52,13 @@ def envelope(
     result.SeriesNumber = series_number
     result.SeriesDescription = series_description
     result.InstanceNumber = max(1, integer(source.dataset, "InstanceNumber", 1) % 2**31)
+
+    if requests:
+        # Documents have a sequence of their own for it (PS3.3 C.17.1, C.17.6.1: none in their series).
+        if modality in _DOCUMENTS:
+            result.ReferencedRequestSequence = orders.referenced_requests(result, requests)
+        else:
+            result.RequestAttributesSequence = requests
 
     result.Manufacturer = MANUFACTURER
     result.ManufacturerModelName = MANUFACTURER_MODEL_NAME

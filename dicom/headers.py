@@ -98,18 +98,18 @@ def inherited(source: Dataset, own_texts: Sequence[str]) -> Dataset:
     result = Dataset()
     # PS3.3 C.7.1.1, C.7.2.1: Type 2
     result.PatientName = _person_name(source, "PatientName")
-    result.PatientID = _long_string(source, "PatientID")
+    result.PatientID = long_string(source, "PatientID")
     result.PatientBirthDate = _matching(source, "PatientBirthDate", _DATE)
     result.PatientSex = _matching(source, "PatientSex", re.compile("[MFO]"))
     result.StudyDate = _matching(source, "StudyDate", _DATE)
     result.StudyTime = _matching(source, "StudyTime", _TIME)
     result.ReferringPhysicianName = _person_name(source, "ReferringPhysicianName")
-    result.StudyID = _long_string(source, "StudyID", 16)
-    result.AccessionNumber = _long_string(source, "AccessionNumber", 16)
+    result.StudyID = long_string(source, "StudyID", 16)
+    result.AccessionNumber = long_string(source, "AccessionNumber", 16)
     # Type 3
     for keyword, value in (
-        ("IssuerOfPatientID", _long_string(source, "IssuerOfPatientID")),
-        ("StudyDescription", _long_string(source, "StudyDescription")),
+        ("IssuerOfPatientID", long_string(source, "IssuerOfPatientID")),
+        ("StudyDescription", long_string(source, "StudyDescription")),
         ("PatientAge", _matching(source, "PatientAge", _AGE)),
     ):
         if value:
@@ -121,7 +121,8 @@ def inherited(source: Dataset, own_texts: Sequence[str]) -> Dataset:
     return result
 
 
-def _long_string(source: Dataset, keyword: str, longest: int = 64) -> str:
+def long_string(source: Dataset, keyword: str, longest: int = 64) -> str:
+    """The value of a LO or SH as it is, or ``""`` where it is too long or not printable."""
     value = text(source, keyword)
     return value if len(value) <= longest and _printable(value) else ""
 
