@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from core.destinations import Archive, Destination, RetryPolicy, Route
 from core.errors import ConfigurationError
 from core.fields import TLS, Address, AETitle, Name, Port, Section
+from core.records import ResultKind
 
 LOOPBACK = "127.0.0.1"
 
@@ -177,6 +178,11 @@ class Settings(BaseSettings):
 
     def destination(self, name: str) -> Destination | None:
         return next((destination for destination in self.destinations if destination.name == name), None)
+
+    @cached_property
+    def wanted_kinds(self) -> frozenset[ResultKind]:
+        """What at least one destination takes."""
+        return frozenset(kind for destination in self.destinations for kind in destination.objects)
 
     def retry_policy(self, destination: Destination) -> RetryPolicy:
         return destination.retry or self.delivery

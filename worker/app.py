@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from celery import Celery
 
@@ -34,7 +36,7 @@ def run(settings: Settings, work_queue: WorkQueue) -> None:
 
     register(app, work_queue, _drain(settings, database, spool, work_queue), alive)
     alive()
-    sweeper = Sweeper(app, database, settings.worker, work_queue)
+    sweeper = Sweeper(app, database, settings, work_queue, _chores(settings, database, spool, work_queue))
     sweeper.start()
     log.info("worker_started", queue=work_queue)
     try:
@@ -46,15 +48,40 @@ def run(settings: Settings, work_queue: WorkQueue) -> None:
 
 def _drain(settings: Settings, database: Database, spool: Spool, work_queue: WorkQueue) -> Drain:
     if work_queue is WorkQueue.DELIVERY:
+        from worker.commitment import CommitmentAnswers
+        from worker.confirmation import Confirmations
         from worker.outbox import Outbox
 
-        return Outbox(settings, database, spool).drain
+        return _in_turn(
+            Outbox(settings, database, spool).drain,
+            Confirmations(settings, database).drain,
+            CommitmentAnswers(settings, database).drain,
+        )
 
     from worker.inference import InferenceRoom
     from worker.lineup import models_for
 
     models = models_for(database, settings)
     return InferenceRoom(settings, database, spool, models).drain
+
+
+def _chores(settings: Settings, database: Database, spool: Spool, work_queue: WorkQueue) -> list[Callable[[], object]]:
+    if work_queue is not WorkQueue.INFERENCE:  # the other worker has no need of what builds results
+        return []
+
+    from worker.conclusions import conclude
+
+    return [partial(conclude, settings, database, spool)]
+
+
+def _in_turn(*drains: Drain) -> Drain:
+    """Each has its turn, however much there is for the one before it."""
+
+    def drain() -> bool:
+        left = [each() for each in drains]
+        return any(left)
+
+    return drain
 
 
 def _start(app: Celery, work_queue: WorkQueue, settings: Settings) -> None:

@@ -51,10 +51,9 @@ def check_routes(settings: Settings) -> None:
 
 def kinds_for(settings: Settings) -> frozenset[ResultKind]:
     """What is made of every image: whatever a destination takes, and always a picture and a report for the audit."""
-    wanted = {kind for destination in settings.destinations for kind in destination.objects}
-    if wanted.intersection(REPORT_KINDS):
-        return frozenset(wanted | {ResultKind.SECONDARY_CAPTURE})
-    return DEFAULT_KINDS | wanted
+    if settings.wanted_kinds.intersection(REPORT_KINDS):
+        return settings.wanted_kinds | {ResultKind.SECONDARY_CAPTURE}
+    return settings.wanted_kinds | DEFAULT_KINDS
 
 
 def route_results(settings: Settings, *, source: str, outcome: Outcome, image: SourceImage) -> Routing:

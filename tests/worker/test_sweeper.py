@@ -28,7 +28,7 @@ def test_a_due_job_without_a_message_gets_one(house: Rooms) -> None:
     app = celery_app(house.settings)
     for number in range(5):
         house.book(b"x", sop_instance_uid=f"1.2.3.{number}")
-    sweeper = Sweeper(app, house.database, house.settings.worker, WorkQueue.DELIVERY)
+    sweeper = Sweeper(app, house.database, house.settings, WorkQueue.DELIVERY)
     assert waiting(house.settings) == 0
     sweeper.sweep()
     assert waiting(house.settings) == 1, "one wake-up is enough for all that is due"
@@ -36,5 +36,5 @@ def test_a_due_job_without_a_message_gets_one(house: Rooms) -> None:
 
 def test_nothing_due_wakes_nobody(house: Rooms) -> None:
     app = celery_app(house.settings)
-    Sweeper(app, house.database, house.settings.worker, WorkQueue.DELIVERY).sweep()
+    Sweeper(app, house.database, house.settings, WorkQueue.DELIVERY).sweep()
     assert waiting(house.settings) == 0
