@@ -23,6 +23,7 @@ from dicom.sentences import remarks, result_sentence, study_sentence
 
 SERIES_NUMBER = 9010
 _SERIES_DESCRIPTION = "AI study summary - RESEARCH, not for diagnosis"
+_UNNUMBERED = -1
 
 
 def build(cases: Sequence[Case], *, references: Sequence[Reference], predecessor: Reference | None) -> Dataset:
@@ -36,13 +37,13 @@ def build(cases: Sequence[Case], *, references: Sequence[Reference], predecessor
     """
     if len({case.source.study_instance_uid for case in cases}) != 1:
         raise ValueError("a summary is about the images of one study, at least one")
-    ordered = sorted(cases, key=lambda case: (_number(case) or 0, case.source.sop_instance_uid))
+    ordered = sorted(cases, key=lambda case: (_number(case), case.source.sop_instance_uid))
     latest = max(ordered, key=lambda case: case.created)
-    said = {case.source.sop_instance_uid: _words(case, place, len(ordered)) for place, case in enumerate(ordered, 1)}
+    said = [_words(case, place, len(ordered)) for place, case in enumerate(ordered, 1)]
     overall = study_sentence(latest.model.label, [case.analysis for case in ordered])
     # The patient and the study as the first image names them, the equipment and the time as of the last analysis.
     issuer = replace(ordered[0], model=latest.model, created=latest.created)
-    texts = [latest.intended_use, overall, *(line for words in said.values() for line in words)]
+    texts = [latest.intended_use, overall, *(line for words in said for line in words)]
     summary = _envelope(issuer, texts)
     summary.ContributingEquipmentSequence = [
         _envelope(case, texts).ContributingEquipmentSequence[0]
@@ -77,9 +78,9 @@ def _uid(cases: Sequence[Case]) -> str:
 
 
 def _content(
-    cases: Sequence[Case], latest: Case, said: dict[str, list[str]], overall: str, references: Sequence[Reference]
+    cases: Sequence[Case], latest: Case, said: Sequence[list[str]], overall: str, references: Sequence[Reference]
 ) -> sr.MeasurementReport:
-    groups = [measurement_group(case, said[case.source.sop_instance_uid], region_source=None) for case in cases]
+    groups = [measurement_group(case, words, region_source=None) for case, words in zip(cases, said, strict=True)]
     report = measurement_report(latest.model, groups, [case.source for case in cases])
     items = report[0].ContentSequence
     library = next(place for place, item in enumerate(items) if item.name == codes.IMAGE_LIBRARY)
@@ -133,17 +134,16 @@ def _mentions(cases: Sequence[Case], references: Sequence[Reference]) -> list[sr
 
 def _words(case: Case, place: int, total: int) -> list[str]:
     number = _number(case)
-    numbered = "no instance number" if number is None else f"instance number {number}"
     view = next(iter(views.claims(case.source.dataset)), None)
+    numbered = "no instance number" if number == _UNNUMBERED else f"instance number {number}"
     seen = "view unknown" if view is None else f"{view} view"
     title = f"Image {place} of {total} ({numbered}, {seen})"
     return [f"{title}. {result_sentence(case.analysis)}", *remarks(case.analysis)]
 
 
-def _number(case: Case) -> int | None:
+def _number(case: Case) -> int:
     """Instance Number of the image."""
-    number = integer(case.source.dataset, "InstanceNumber", 0)
-    return number if number > 0 else None
+    return integer(case.source.dataset, "InstanceNumber", _UNNUMBERED)
 
 
 def _image(case: Case) -> Reference:
