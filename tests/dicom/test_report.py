@@ -76,6 +76,8 @@ def test_dciodvfy_and_dcmtk_find_nothing_in_any_outcome(source: str, tmp_path: P
         assert dciodvfy(document, tmp_path) == []
         if known:
             assert INTENDED_USE in rendered("dsrdump", document, tmp_path, "+Pl")
+            if source != "korean":  # DCMTK knows no HTML name of that character set
+                assert INTENDED_USE in rendered("dsr2html", document, tmp_path)
 
 
 @pytest.mark.parametrize("kind", REPORT_KINDS)
