@@ -20,7 +20,8 @@ ELSEWHERE = {
 
 def meanings(code: Code) -> set[str]:
     """Every meaning pydicom's copy of PS3.16 gives the code, without SNOMED's semantic tags."""
-    concepts = _concepts_dict.concepts.get(code.scheme_designator, {})
+    dictionaries: dict[str, dict[str, dict[str, tuple[str, list[int]]]]] = _concepts_dict.concepts  # type: ignore[assignment]
+    concepts = dictionaries.get(code.scheme_designator, {})
     found = [meaning for entries in concepts.values() for value, (meaning, _) in entries.items() if value == code.value]
     return {variant for meaning in found for variant in (meaning, meaning.split(" (")[0])}
 
