@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 
-from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom import dcmread, dcmwrite
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
 
 from core.destinations import DICOMDestination
-from core.errors import FailedForGood, RetryLater
+from core.errors import ConfigurationError, FailedForGood, RetryLater
 from core.records import DeliveryJob
 from core.spool import Spool
-from worker.answers import NO_ANSWER, Answer, Refused, Sent
+from worker.answers import NO_ANSWER, Answer, Refused, read_status, refusal
 from worker.scu import request_association
 
-# PS3.4 B.2.3 and PS3.7 C.4 and C.5: what repeating cannot change. 0xA9xx and 0xCxxx are families.
-_PERMANENT = {
-    0x0117: "invalid_sop_instance",
-    0x0122: "sop_class_not_supported",
-    0x0124: "not_authorised",
-}
-_DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 C.5.7: it has this very object, since our UIDs are derived and our bytes kept
-_SUCCESS_OR_WARNING = {0x0000, 0x0001, 0x0107, 0x0116, _DUPLICATE_SOP_INSTANCE}
-
+_SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
 _REJECTED_PERMANENT = 0x01  # PS3.8 9.3.4, result
 
 
-def read_status(status: int | None) -> Answer:
-    """The fate that a C-STORE status means; None where no answer came."""
-    if status is None:
-        return NO_ANSWER
-    if status in _SUCCESS_OR_WARNING or status >> 12 == 0xB:
-        return Sent(status)
-    if status in _PERMANENT:
-        return Refused(_PERMANENT[status], permanent=True, status=status)
-    if status >> 8 == 0xA9:
-        return Refused("data_set_does_not_match_sop_class", permanent=True, status=status)
-    if status >> 12 == 0xC:
-        return Refused("cannot_understand", permanent=True, status=status)
-    if status >> 8 == 0xA7:
-        return Refused("out_of_resources", permanent=False, status=status)
-    return Refused("refused", permanent=False, status=status)
-
-
 def deliver(
-    deliveries: Iterable[DeliveryJob], destination: DICOMDestination, spool: Spool, calling_ae_title: str
+    deliveries: Sequence[DeliveryJob], destination: DICOMDestination, spool: Spool, calling_ae_title: str
 ) -> Iterator[tuple[DeliveryJob, Answer]]:
     """Send each over one association, in order, and yield its answer before the next is sent.
 
@@ -58,25 +35,26 @@ def deliver(
         with _association(waiting, destination, calling_ae_title) as association:
             while waiting:
                 delivery = waiting[0]
-                answer = _store(association, delivery, spool)
+                answer = _store(association, delivery, destination, spool)
                 del waiting[0]
                 yield delivery, answer
                 if answer == NO_ANSWER:
                     raise RetryLater("association_lost")  # pynetdicom has aborted, or is about to
-    except (RetryLater, FailedForGood) as exc:
+    except (RetryLater, FailedForGood, ConfigurationError) as exc:
+        for_the_rest = refusal(exc, destination.name)
         for delivery in waiting:
-            yield delivery, Refused(exc.code, permanent=isinstance(exc, FailedForGood))
+            yield delivery, for_the_rest
 
 
 @contextmanager
 def _association(
-    deliveries: list[DeliveryJob], destination: DICOMDestination, calling_ae_title: str
+    deliveries: Sequence[DeliveryJob], destination: DICOMDestination, calling_ae_title: str
 ) -> Iterator[Association]:
-    # A context for each syntax, or the PACS would choose: our bytes go as they are wherever it takes Explicit VR.
+    # A context for each syntax, or the PACS would choose instead of us.
     contexts = [
-        (sop_class_uid, syntax)
+        (sop_class_uid, str(_SYNTAXES[name]))
         for sop_class_uid in sorted({delivery.sop_class_uid for delivery in deliveries})
-        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+        for name in destination.transfer_syntaxes
     ]
     try:
         association = request_association(
@@ -86,11 +64,15 @@ def _association(
             calling_ae_title=calling_ae_title,
             contexts=contexts,
             timeout_seconds=destination.timeout_seconds,
+            tls=destination.tls,
         )
+    except ssl.SSLError as exc:
+        # Certificates expire and are renewed; the results wait for that.
+        raise RetryLater("tls_refused") from exc
     except OSError as exc:
         raise RetryLater("unknown_host") from exc
     if not association.is_established:
-        raise _refusal(association)
+        raise _failure(association)
     try:
         yield association
     finally:
@@ -98,7 +80,7 @@ def _association(
             association.release()
 
 
-def _refusal(association: Association) -> Exception:
+def _failure(association: Association) -> RetryLater | FailedForGood:
     if association.is_rejected:
         primitive = association.acceptor.primitive
         if primitive is not None and primitive.result == _REJECTED_PERMANENT:
@@ -109,15 +91,31 @@ def _refusal(association: Association) -> Exception:
     return RetryLater("no_association")
 
 
-def _store(association: Association, delivery: DeliveryJob, spool: Spool) -> Answer:
+def _store(association: Association, delivery: DeliveryJob, destination: DICOMDestination, spool: Spool) -> Answer:
     if not association.is_established:
         raise RetryLater("association_lost")
-    dataset = dcmread(BytesIO(spool.read(delivery.spool_name)))
-    try:
-        response = association.send_c_store(dataset)
-    except ValueError:
-        # pynetdicom's way to say that no presentation context for this SOP class was accepted.
+    accepted = {
+        context.transfer_syntax[0]
+        for context in association.accepted_contexts
+        if context.abstract_syntax == delivery.sop_class_uid
+    }
+    syntax = next((_SYNTAXES[name] for name in destination.transfer_syntaxes if _SYNTAXES[name] in accepted), None)
+    if syntax is None:
         return Refused("no_accepted_context", permanent=True)
+    try:
+        response = association.send_c_store(_in_syntax(spool.read(delivery.spool_name), syntax))
     except RuntimeError as exc:
         raise RetryLater("association_lost") from exc
     return read_status(response.Status if "Status" in response else None)
+
+
+def _in_syntax(content: bytes, syntax: UID) -> Dataset:
+    """``content`` as it is wherever it is in this syntax, which all of ours are while Explicit VR is taken."""
+    dataset = dcmread(BytesIO(content))
+    if dataset.file_meta.TransferSyntaxUID == syntax:
+        return dataset
+    dataset.file_meta.TransferSyntaxUID = syntax
+    converted = BytesIO()
+    dcmwrite(converted, dataset)
+    converted.seek(0)
+    return dcmread(converted)

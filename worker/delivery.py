@@ -14,7 +14,7 @@ from core.destinations import (
 )
 from core.records import DeliveryJob
 from core.spool import Spool
-from worker import c_store
+from worker import c_store, folder, mllp, stow, webhook
 from worker.answers import Answer
 
 
@@ -25,5 +25,11 @@ def deliver(
     match destination:
         case DICOMDestination():
             return c_store.deliver(deliveries, destination, spool, calling_ae_title)
-        case DICOMwebDestination() | FolderDestination() | WebhookDestination() | HL7Destination():
-            raise NotImplementedError
+        case DICOMwebDestination():
+            return stow.deliver(deliveries, destination, spool)
+        case FolderDestination():
+            return folder.deliver(deliveries, destination, spool)
+        case WebhookDestination():
+            return webhook.deliver(deliveries, destination, spool)
+        case HL7Destination():
+            return mllp.deliver(deliveries, destination, spool)

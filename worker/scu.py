@@ -9,7 +9,9 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from core.fields import TLS
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from worker.tls import client_context
 
 
 def request_association(
@@ -20,6 +22,7 @@ def request_association(
     calling_ae_title: str,
     contexts: Sequence[tuple[str, str | None]],
     timeout_seconds: float,
+    tls: TLS | None = None,
 ) -> Association:
     """Ask once; whether the association is established is for the caller to see.
 
@@ -29,8 +32,11 @@ def request_association(
         timeout_seconds: for the connection, the association, each answer, and silence on the line.
 
     Raises:
-        OSError: the host's name is not known.
+        OSError: the host's name is not known; as ssl.SSLError, TLS failed: one does not accept the other's certificate,
+            or the peer speaks no TLS.
+        ConfigurationError: a file of ``tls`` cannot be used.
     """
+    context = client_context(tls) if tls is not None else None
     ae = AE(ae_title=calling_ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -41,9 +47,12 @@ def request_association(
         contexts=[build_context(*context) for context in contexts],
         ae_title=ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        tls_args=(context, host) if context is not None else None,
     )
     if association.is_established:
         _leave_answers_alone(association)
+    elif context is not None and context.failure is not None:
+        raise context.failure
     return association
 
 
