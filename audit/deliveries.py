@@ -73,13 +73,33 @@ def _claimed(delivery: Delivery, token: str, at: datetime) -> DeliveryJob:
     )
 
 
-def mark_sent(session: Session, delivery: DeliveryJob, status: int) -> None:
-    """The destination answered success or a warning. Raises LeaseLost."""
+def mark_sent(
+    session: Session,
+    delivery: DeliveryJob,
+    status: int,
+    *,
+    confirmed: bool = False,
+    confirm_after_seconds: float | None = None,
+) -> None:
+    """The destination answered success or a warning. Raises LeaseLost.
+
+    Args:
+        confirmed: the object is known to lie there, and the destination need not be asked.
+        confirm_after_seconds: when to ask whether it does; None for a destination that is not asked.
+    """
+    at = now()
+    confirm_at = None
+    if confirm_after_seconds is not None and not confirmed:
+        confirm_at = at + timedelta(seconds=confirm_after_seconds)
     settle(
         session, Delivery, delivery.id, delivery.token,
-        state=DeliveryState.SENT, sent_at=now(), last_status=status, last_error=None,
+        state=DeliveryState.CONFIRMED if confirmed else DeliveryState.SENT,
+        sent_at=at, confirmed_at=at if confirmed else None, confirm_at=confirm_at, transaction_uid=None,
+        last_status=status, last_error=None,
     )  # fmt: skip
     _record(session, "delivery.sent", delivery, status)
+    if confirmed:
+        _record(session, "delivery.confirmed", delivery, status)
 
 
 def mark_dead(session: Session, delivery: DeliveryJob, code: str, status: int | None) -> None:
@@ -143,6 +163,8 @@ def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> 
         delivery.state = DeliveryState.PENDING
         delivery.due_at = delivery.first_due_at = at
         delivery.woken_at, delivery.attempts = None, 0
+        delivery.confirm_at = delivery.confirmed_at = delivery.transaction_uid = None
+        delivery.repeats = 0
         requeued.append(delivery.id)
         record_event(
             session,

@@ -143,6 +143,13 @@ Destination = Annotated[
 ]
 
 
+def confirm_after_seconds(destination: Destination | None) -> float | None:
+    """When to ask it whether it has what it took; None where it is not asked."""
+    if isinstance(destination, DICOMDestination | DICOMwebDestination) and destination.confirm != "none":
+        return destination.confirm_after_seconds
+    return None
+
+
 class Route(Section):
     """Sends an image's results to destinations when all that it names matches; what it leaves out matches anything."""
 

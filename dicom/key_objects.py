@@ -21,6 +21,7 @@ from dicom.case import Case
 from dicom.envelope import code_item, envelope
 from dicom.evidence import Reference, evidence_sequence
 from dicom.identity import derived_uid, device_uid
+from dicom.observation import observed_by
 
 SERIES_NUMBER = 9011
 REJECTION_SERIES_NUMBER = 9012
@@ -103,7 +104,11 @@ def _document(
     document.ConceptNameCodeSequence = [code_item(title)]
     document.ContinuityOfContent = "SEPARATE"
     document.ContentTemplateSequence = [_template()]
-    document.ContentSequence = [_text(description), *(_object(reference) for reference in dict.fromkeys(references))]
+    document.ContentSequence = [
+        *observed_by(case.model),
+        _text(description),
+        *(_object(reference) for reference in dict.fromkeys(references)),
+    ]
     return document
 
 

@@ -25,7 +25,7 @@ def measurement_report(
 ) -> sr.MeasurementReport:
     """TID 1500 with one measurement group and one image of the image library for each source."""
     report = sr.MeasurementReport(
-        observation_context=_observed_by(model),
+        observation_context=observed_by(model),
         procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=groups,
         title=codes.IMAGING_MEASUREMENT_REPORT,
@@ -56,7 +56,7 @@ def comment(value: str) -> sr.TextContentItem:
     return sr.TextContentItem(name=codes.COMMENT, value=value, relationship_type=CONTAINS)
 
 
-def _observed_by(model: ModelIdentity) -> sr.ObservationContext:
+def observed_by(model: ModelIdentity) -> sr.ObservationContext:
     """TID 1004: a device observed this, and no person."""
     return sr.ObservationContext(
         observer_device_context=sr.ObserverContext(

@@ -50,7 +50,7 @@ def build(case: Case, picture: npt.NDArray[np.uint8]) -> Dataset:
     capture.DerivationDescription = derivation[:1024]
     capture.DerivationCodeSequence = [code_item(codes.SPATIAL_RESAMPLING), code_item(codes.PIXEL_MASK)]
     capture.SourceImageSequence = [_source_reference(case.source)]
-    _keep_lossy_compression(case.source, capture)
+    keep_lossy_compression(case.source, capture)
 
     rows, columns, _ = picture.shape
     capture.SamplesPerPixel = 3
@@ -73,7 +73,7 @@ def _source_reference(source: SourceImage) -> Dataset:
     return item
 
 
-def _keep_lossy_compression(source: SourceImage, capture: Dataset) -> None:
+def keep_lossy_compression(source: SourceImage, capture: Dataset) -> None:
     """PS3.3 C.7.6.1.1.5: once lossy, every derived image is."""
     lossy = text(source.dataset, "LossyImageCompression") == "01" or source.transfer_syntax_uid in _LOSSY
     capture.LossyImageCompression = "01" if lossy else "00"

@@ -15,9 +15,10 @@ from core.records import Region, ResultKind
 from dicom import codes
 from dicom.case import Case
 from dicom.envelope import code_item, envelope
-from dicom.headers import text, values
+from dicom.headers import values
 from dicom.identity import derived_uid, device_uid, tracking_uid
 from dicom.reading import SourceImage
+from dicom.secondary_capture import keep_lossy_compression
 
 SERIES_NUMBER = 9004
 _SERIES_DESCRIPTION = "AI segmentation - RESEARCH, not for diagnosis"
@@ -52,7 +53,7 @@ def build(case: Case) -> Dataset:
     result.ContentLabel = f"AI_{label.upper()}"[:16]
     result.ContentDescription = f"AI {label} region"[:64]
     result.ContentCreatorName = ""
-    result.LossyImageCompression = "01" if text(source.dataset, "LossyImageCompression") == "01" else "00"
+    keep_lossy_compression(source, result)
     result.SegmentationType = "BINARY"
     result.SegmentSequence = [_segment(case, description)]
     _add_frame(result, source)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from core.records import ResultKind
 from dicom.case import Case
 from dicom.identity import device_uid, result_uid
@@ -21,8 +19,12 @@ def event_uid(case: Case) -> str:
     return result_uid(case.source.sop_instance_uid, device_uid(case.model), ResultKind.WEBHOOK_EVENT)
 
 
-def event_bytes(case: Case, results: Sequence[tuple[ResultKind, Dataset]]) -> bytes:
-    """JSON in UTF-8, the same bytes for the same case. ``results``: the DICOM objects made about the image."""
+def event_bytes(case: Case, results: Sequence[tuple[ResultKind, str, str]]) -> bytes:
+    """JSON in UTF-8, the same bytes for the same case.
+
+    Args:
+        results: kind, SOP Class UID and SOP Instance UID of the DICOM objects made about the image.
+    """
     source, analysis, model = case.source, case.analysis, case.model
     prediction = analysis.prediction
     data: dict[str, Any] = {
@@ -37,12 +39,8 @@ def event_bytes(case: Case, results: Sequence[tuple[ResultKind, Dataset]]) -> by
         "reasons": [finding.code for finding in analysis.reasons],
         "model": {"name": model.name, "version": model.version, "device_uid": device_uid(model)},
         "results": [
-            {
-                "kind": kind.value,
-                "sop_class_uid": str(dataset.SOPClassUID),
-                "sop_instance_uid": str(dataset.SOPInstanceUID),
-            }
-            for kind, dataset in results
+            {"kind": kind.value, "sop_class_uid": sop_class_uid, "sop_instance_uid": sop_instance_uid}
+            for kind, sop_class_uid, sop_instance_uid in results
         ],
         "intended_use": case.intended_use,
     }

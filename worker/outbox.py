@@ -8,6 +8,7 @@ from audit.deliveries import claim_deliveries, mark_dead, mark_sent, retry_deliv
 from audit.leases import renew
 from audit.models import Delivery
 from audit.session import Database
+from core.destinations import confirm_after_seconds
 from core.errors import LeaseLost
 from core.logs import get_logger
 from core.records import DeliveryJob
@@ -20,6 +21,8 @@ log = get_logger("delivery")
 
 _DRAIN_SECONDS = 30.0
 _PER_ASSOCIATION = 32
+_LONGEST_WISH_SECONDS = 86_400.0
+"""A destination that asks for a longer pause is asked again after a day all the same."""
 
 
 class Outbox:
@@ -69,14 +72,16 @@ class Outbox:
         try:
             with self._database.write() as session:
                 match answer:
-                    case Sent(status):
-                        mark_sent(session, delivery, status)
+                    case Sent(status, confirmed):
+                        ask_after = confirm_after_seconds(destination)
+                        mark_sent(session, delivery, status, confirmed=confirmed, confirm_after_seconds=ask_after)
                     case Refused(code, True, status):
                         mark_dead(session, delivery, code, status)
                     case Refused(code, False, status) if delivery.age_seconds > policy.give_up_after_days * 86_400:
                         mark_dead(session, delivery, f"gave_up_after_{code}", status)
                     case Refused(code, False, status):
-                        pause = pause_before_retry(delivery.attempts, policy)
+                        asked_for = min(answer.retry_after_seconds or 0.0, _LONGEST_WISH_SECONDS)
+                        pause = max(asked_for, pause_before_retry(delivery.attempts, policy))
                         retry_delivery(session, delivery, code, status, pause)
         except LeaseLost:
             log.warning("lease_lost", delivery_id=delivery.id)

@@ -12,9 +12,11 @@ from pydicom import Dataset
 
 from core.records import REPORT_KINDS, ResultKind, ResultObject
 from core.spool import Spool
-from dicom import report, secondary_capture
+from dicom import encapsulated_pdf, presentation_state, report, secondary_capture, segmentation
 from dicom.case import Case
 from dicom.envelope import write
+from worker.events import event_bytes, event_uid
+from worker.hl7 import message_bytes, message_uid
 
 Picture = npt.NDArray[np.uint8]
 """(h, w, 3), what the Secondary Capture shows."""
@@ -68,4 +70,19 @@ def results_about(case: Case, picture: Picture | None, kinds: Collection[ResultK
         capture = secondary_capture.build(case, picture)
         results.append(built(ResultKind.SECONDARY_CAPTURE, capture))
     results += [built(kind, report.build(case, kind, capture)) for kind in REPORT_KINDS if kind in kinds]
+    if case.analysis.prediction is not None and ResultKind.PRESENTATION_STATE in kinds:
+        results.append(built(ResultKind.PRESENTATION_STATE, presentation_state.build(case)))
+    if case.region is not None and ResultKind.SEGMENTATION in kinds:
+        results.append(built(ResultKind.SEGMENTATION, segmentation.build(case)))
+    if ResultKind.ENCAPSULATED_PDF in kinds:
+        results.append(built(ResultKind.ENCAPSULATED_PDF, encapsulated_pdf.build(case, picture)))
+    objects = [(result.kind, result.sop_class_uid, result.sop_instance_uid) for result in results]
+    if ResultKind.HL7_MESSAGE in kinds:
+        results.append(_message(ResultKind.HL7_MESSAGE, message_uid(case), message_bytes(case)))
+    if ResultKind.WEBHOOK_EVENT in kinds:
+        results.append(_message(ResultKind.WEBHOOK_EVENT, event_uid(case), event_bytes(case, objects)))
     return tuple(results)
+
+
+def _message(kind: ResultKind, uid: str, content: bytes) -> BuiltResult:
+    return BuiltResult(kind, "", uid, "", content)

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, GrayscaleSoftcopyPresentationStateStorage, SecondaryCaptureImageStorage
 
 from dicom import codes, key_objects
 from dicom.case import Case
 from dicom.envelope import write
 from dicom.evidence import Reference
-from dicom.identity import is_own_result
+from dicom.identity import device_uid, is_own_result
 from tests.dicom import pixelmed
 from tests.dicom.sources import ANALYSES, CREATED, MODEL, reread
 from tests.dicom.test_results import INTENDED_USE, SOURCES, dciodvfy
@@ -51,11 +52,16 @@ def test_dciodvfy_and_pixelmed_find_no_error(tmp_path: Path) -> None:
         assert not [line for line in lines if "Error" in line], name
 
 
+def contained(document: Dataset) -> list[Dataset]:
+    """The content without who observed it."""
+    return [item for item in document.ContentSequence if item.RelationshipType == "CONTAINS"]
+
+
 def test_what_is_referenced_stands_in_the_content_and_the_evidence() -> None:
     case = case_of()
     references = references_of(case)
     document = reread(write(key_objects.build(case, [*references, references[0]], description=DESCRIPTION)))
-    words, *objects = document.ContentSequence
+    words, *objects = contained(document)
     assert words.TextValue == DESCRIPTION
     assert [item.ValueType for item in objects] == ["IMAGE", "IMAGE", "COMPOSITE", "COMPOSITE"]
     assert not any("ConceptNameCodeSequence" in item for item in objects)
@@ -76,7 +82,9 @@ def test_a_note_says_why_and_that_nobody_may_use_what_it_names() -> None:
     case = case_of()
     note = key_objects.rejection_note(case, references_of(case)[1:], title=codes.REJECTED_FOR_PATIENT_SAFETY_REASONS)
     assert note.ConceptNameCodeSequence[0].CodeValue == "113037"
-    assert "withdrawn" in note.ContentSequence[0].TextValue
+    assert "withdrawn" in contained(note)[0].TextValue
+    observers = [item.UID for item in note.ContentSequence if item.ValueType == "UIDREF"]
+    assert observers == [device_uid(case.model)]
     assert case.source.sop_instance_uid not in str(note.ContentSequence)
 
 

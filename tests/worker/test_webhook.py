@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
 
 from core.destinations import WebhookDestination
 from core.records import DeliveryJob, ResultKind
@@ -33,10 +32,7 @@ def a_case(outcome: str = "positive") -> Case:
     return Case(as_source(clean_dx()), ANALYSES[outcome], MODEL, "RESEARCH USE ONLY", CREATED)
 
 
-def capture() -> Dataset:
-    dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "2.25.7"
-    return dataset
+CAPTURE = (ResultKind.SECONDARY_CAPTURE, "1.2.840.10008.5.1.4.1.1.7", "2.25.7")
 
 
 @pytest.fixture
@@ -46,7 +42,7 @@ def spool(tmp_path: Path) -> Spool:
 
 def jobs(spool: Spool, count: int) -> list[DeliveryJob]:
     case = a_case()
-    content = event_bytes(case, [(ResultKind.SECONDARY_CAPTURE, capture())])
+    content = event_bytes(case, [CAPTURE])
     return [due(content, spool, number, sop_class_uid="", sop_instance_uid=event_uid(case)) for number in range(count)]
 
 
@@ -116,8 +112,8 @@ def test_a_secret_that_is_none_is_a_matter_of_configuration(spool: Spool) -> Non
 @pytest.mark.parametrize("outcome", ANALYSES)
 def test_an_event_says_the_outcome_and_nothing_of_the_patient(outcome: str) -> None:
     case = a_case(outcome)
-    content = event_bytes(case, [(ResultKind.SECONDARY_CAPTURE, capture())])
-    assert content == event_bytes(a_case(outcome), [(ResultKind.SECONDARY_CAPTURE, capture())])
+    content = event_bytes(case, [CAPTURE])
+    assert content == event_bytes(a_case(outcome), [CAPTURE])
     event = json.loads(content)
     assert (event["id"], event["type"], event["timestamp"]) == (
         event_uid(case), "prediction.completed", "2026-03-04T10:20:30.000000Z",
