@@ -20,6 +20,7 @@ from cli import (
     key_commands,
     models_commands,
     network_commands,
+    recall_commands,
     route_commands,
     service_commands,
     training_commands,
@@ -49,6 +50,7 @@ app.command()(network_commands.send)
 app.command()(analyze_commands.analyze)
 app.command()(training_commands.train)
 app.command()(evaluation_commands.evaluate)
+app.command()(recall_commands.recall)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(delivery_commands.app, name="deliveries")
 app.add_typer(route_commands.app, name="routes")
