@@ -1,0 +1,169 @@
+"""An association with an archive: one that sends us objects on it, and is not believed in what lengths it claims."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydicom.config
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, build_context, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from core.destinations import DICOMArchive
+from core.errors import RetryLater
+from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from worker.archive import MOST_OBJECT_BYTES
+from worker.tls import client_context
+
+_PDU_BYTES = 131072
+_SLACK_BYTES = 1024  # PS3.8 D.1.1: some senders leave PDV headers out of the maximum length
+_MESSAGE_BYTES = 1024**2
+"""Of what is kept in memory: command sets, matches, and lists of instances that failed."""
+_MESSAGES_AHEAD = 4096
+_ACCEPTED, _REJECTED_TRANSIENT = 0, 2  # PS3.8 9.3.3 and 9.3.4, result
+
+
+@contextmanager
+def open_association(
+    archive: DICOMArchive,
+    calling_ae_title: str,
+    contexts: Sequence[tuple[str, str | None]],
+    *,
+    on_store: Callable[[Event], int] | None = None,
+    storage_classes: Sequence[str] = (),
+    folder: Path | None = None,
+) -> Iterator[Association]:
+    """Aborted where the block ends with an exception.
+
+    Args:
+        contexts: pairs of SOP class and transfer syntax as for ``request_association``.
+        storage_classes: those that the archive stores to us on this association (PS3.7 D.3.3.4).
+        folder: where data sets are written as they arrive.
+
+    Raises:
+        RetryLater: ``unknown_host``, ``tls_failed``, ``no_association``, ``association_rejected``,
+            ``association_rejected_for_now`` or ``no_accepted_context``.
+        ConfigurationError: a file of ``archive.tls`` cannot be used.
+    """
+    with _library_settings(folder):
+        association = _request(archive, calling_ae_title, contexts, on_store, storage_classes)
+        try:
+            yield association
+        except BaseException:
+            association.abort()
+            raise
+        if association.is_established:
+            association.release()
+
+
+def _request(
+    archive: DICOMArchive,
+    calling_ae_title: str,
+    contexts: Sequence[tuple[str, str | None]],
+    on_store: Callable[[Event], int] | None,
+    storage_classes: Sequence[str],
+) -> Association:
+    tls = None if archive.tls is None else client_context(archive.tls)
+    ae = AE(ae_title=calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = _PDU_BYTES
+    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = archive.timeout_seconds
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _prepare_connection)]
+    if on_store is not None:
+        handlers.append((evt.EVT_C_STORE, on_store))
+    try:
+        association = ae.associate(
+            archive.host,
+            archive.port,
+            contexts=[build_context(*context) for context in contexts],
+            ae_title=archive.ae_title,
+            ext_neg=[build_role(each, scp_role=True) for each in storage_classes],
+            evt_handlers=handlers,
+            tls_args=None if tls is None else (tls, archive.host),
+        )
+    except OSError as exc:
+        raise RetryLater("unknown_host") from exc
+    if not association.is_established:
+        if tls is not None and tls.failure is not None:
+            raise RetryLater("tls_failed") from tls.failure
+        raise _why_not(association)
+    # As in worker.scu: pynetdicom's own thread would take an answer now and then.
+    take = association.dimse.get_msg
+    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
+    return association
+
+
+def _why_not(association: Association) -> RetryLater:
+    # A rejection that is here before pynetdicom looks (3.0.4) stays in the queue.
+    answer = association.acceptor.primitive or association.dul.receive_pdu()
+    if not isinstance(answer, A_ASSOCIATE):
+        return RetryLater("no_association")
+    if answer.result == _ACCEPTED:
+        return RetryLater("no_accepted_context")
+    reason = f"source {answer.result_source}, reason {answer.diagnostic} of PS3.8 9.3.4"
+    for_now = answer.result == _REJECTED_TRANSIENT
+    return RetryLater("association_rejected_for_now" if for_now else "association_rejected", reason)
+
+
+def _prepare_connection(event: Event) -> None:
+    """Send at once, and read no PDU or message longer than agreed: pynetdicom reads whatever length is claimed."""
+    transport = event.assoc.dul.socket
+    if transport is None or transport.socket is None:
+        return
+    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    receive, dimse = transport.recv, event.assoc.dimse
+
+    def receive_bounded(nr_bytes: int) -> bytearray:
+        message = dimse.message
+        held, filed = 0, 0
+        if message is not None:
+            held = sum(each.tell() for each in (message.encoded_command_set, message.data_set) if each is not None)
+            filed = 0 if message._data_set_file is None else message._data_set_file.file.tell()
+        if (
+            nr_bytes > _PDU_BYTES + _SLACK_BYTES
+            or held > _MESSAGE_BYTES
+            or filed > MOST_OBJECT_BYTES
+            or dimse.msg_queue.qsize() > _MESSAGES_AHEAD
+        ):
+            raise OSError("the archive sends more than was agreed")  # pynetdicom ends the association
+        return receive(nr_bytes)
+
+    transport.recv = receive_bounded  # type: ignore[method-assign]
+
+
+@contextmanager
+def _library_settings(folder: Path | None) -> Iterator[None]:
+    """What pynetdicom, pydicom and tempfile know for the whole process only; the listener's for one that listens."""
+    changes: list[tuple[Any, str, object]] = [
+        (_config, "LOG_HANDLER_LEVEL", "none"),
+        (_config, "LOG_REQUEST_IDENTIFIERS", False),
+        (_config, "LOG_RESPONSE_IDENTIFIERS", False),
+        (pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE),  # warnings quote values
+        (pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE),
+    ]
+    if folder is not None:
+        changes += [(_config, "STORE_RECV_CHUNKED_DATASET", True), (tempfile, "tempdir", str(folder))]
+    before = [(where, name, getattr(where, name)) for where, name, _ in changes]
+    for where, name, value in changes:
+        setattr(where, name, value)
+    try:
+        yield
+    finally:
+        for where, name, value in before:
+            setattr(where, name, value)
+
+
+def text_of(identifier: Dataset, keyword: str) -> str:
+    """A value as it came, without padding; bytes that are no ASCII become what no UID has."""
+    element = identifier.get_item(keyword)
+    value = b"" if element is None else element.value
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    return text.strip(" \0")
