@@ -20,6 +20,7 @@ from cli import (
     key_commands,
     models_commands,
     network_commands,
+    pull_commands,
     recall_commands,
     route_commands,
     service_commands,
@@ -47,6 +48,7 @@ app.command()(service_commands.doctor)
 app.command()(health_commands.alive)
 app.command()(network_commands.echo)
 app.command()(network_commands.send)
+app.command()(pull_commands.pull)
 app.command()(analyze_commands.analyze)
 app.command()(training_commands.train)
 app.command()(evaluation_commands.evaluate)
