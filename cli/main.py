@@ -12,6 +12,7 @@ from cli import (
     bench_commands,
     card_commands,
     compare_commands,
+    conformance_commands,
     delivery_commands,
     demo_commands,
     drift_commands,
@@ -45,6 +46,7 @@ app.command()(service_commands.work)
 app.command()(service_commands.serve)
 app.command()(service_commands.migrate)
 app.command()(service_commands.doctor)
+app.command()(conformance_commands.conformance)
 app.command()(health_commands.alive)
 app.command()(network_commands.echo)
 app.command()(network_commands.send)
