@@ -15,6 +15,9 @@ from audit.leases import is_due, settle, take
 from audit.models import Delivery, now
 from core.records import DeliveryJob, DeliveryState
 
+RECALLED = "recalled"
+"""Last error of what must not go out any more."""
+
 _ONE_AT_A_TIME: Mapping[str, int] = MappingProxyType({})
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
 
@@ -153,12 +156,13 @@ def select_deliveries(chosen: DeliveryFilter) -> Select[Delivery]:
 def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> list[int]:
     """Make deliveries due now, at the destination they always had.
 
-    Left alone: those under a running lease, and those still held until their study is idle.
+    Left alone: those under a running lease, those still held until their study is idle, and those of a recalled model.
     """
     at = now()
     requeued = []
     for delivery in session.scalars(select_deliveries(chosen).with_for_update(of=Delivery)):
-        if delivery.due_at is None or (delivery.lease_until is not None and delivery.lease_until >= at):
+        leased = delivery.lease_until is not None and delivery.lease_until >= at
+        if delivery.due_at is None or leased or delivery.last_error == RECALLED:
             continue
         delivery.state = DeliveryState.PENDING
         delivery.due_at = delivery.first_due_at = at

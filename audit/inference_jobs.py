@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
 from audit.events import record_event
@@ -18,10 +18,12 @@ from audit.models import (
     ModelVersion,
     Prediction,
     PredictionWarning,
+    Role,
     Severity,
     now,
 )
 from audit.study_results import result_row
+from core.errors import RetryLater
 from core.records import Analysis, InferenceJob, ModelIdentity, ResultKind
 from core.records import ResultObject as BuiltObject
 
@@ -107,9 +109,13 @@ def finish_inference(
         destinations: names of those that get a kind.
 
     Raises:
-        LeaseLost: another worker has the job; the transaction must be rolled back.
+        LeaseLost: another worker has the job.
+        RetryLater: ``already_answered``, this model has judged the image before, and was perhaps recalled since.
+
+    Either way the transaction must be rolled back.
     """
     settle(session, Job, job.id, job.token, state=JobState.DONE, finished_at=now(), last_error=None)
+    _make_room(session, job.instance_id, model_version_id)
     prediction = prediction_row(job.instance_id, model_version_id, analysis, stage_seconds)
     prediction.result_objects = [result_row(job.study_id, built, destinations.get(built.kind, ())) for built in results]
     session.add(prediction)
@@ -120,6 +126,18 @@ def finish_inference(
         attempts=job.attempts,
         reasons=[finding.code for finding in analysis.reasons],
     )
+
+
+def _make_room(session: Session, instance_id: int, model_version_id: int) -> None:
+    """What the model said in shadow gives way to what it says in charge."""
+    theirs = (Prediction.instance_id == instance_id, Prediction.model_version_id == model_version_id)
+    earlier = session.scalar(select(Prediction).where(*theirs))
+    if earlier is None:
+        return
+    if earlier.role is Role.ACTIVE:
+        raise RetryLater("already_answered")
+    session.execute(delete(PredictionWarning).where(PredictionWarning.prediction_id == earlier.id))
+    session.execute(delete(Prediction).where(*theirs))
 
 
 def prediction_row(
@@ -139,6 +157,12 @@ def prediction_row(
             for finding in findings
         ],
     )
+
+
+def postpone_inference(session: Session, job: InferenceJob, code: str, pause_seconds: float) -> None:
+    """Due again after a pause, and nobody's failure: attempts count from the start. Raises LeaseLost."""
+    due_at = now() + timedelta(seconds=pause_seconds)
+    settle(session, Job, job.id, job.token, due_at=due_at, attempts=0, last_error=code)
 
 
 def retry_inference(session: Session, job: InferenceJob, code: str, pause_seconds: float) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, Update, and_, func, select, update
 from sqlalchemy.orm import Session, contains_eager, raiseload, selectinload
 
+from audit.deliveries import RECALLED
 from audit.events import record_event
 from audit.model_versions import find_version, list_versions
 from audit.models import (
@@ -25,8 +26,6 @@ from audit.models import (
 )
 from core.records import DeliveryState
 
-RECALLED = "recalled"
-"""``last_error`` of a delivery that was stopped."""
 _AT_ONCE = 500
 
 

@@ -130,11 +130,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         for what, names in (
-            ("source name", [source.name for source in self.sources]),
+            ("source or archive name", [each.name for each in (*self.sources, *self.archives)]),
             ("calling AE title", [title for source in self.sources for title in source.ae_titles]),
             ("destination name", [destination.name for destination in self.destinations]),
             ("route name", [route.name for route in self.routes]),
-            ("archive name", [archive.name for archive in self.archives]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -145,7 +144,7 @@ class Settings(BaseSettings):
     def _routes_lead_somewhere(self) -> Self:
         known = {
             "destination": {destination.name for destination in self.destinations},
-            "source": {source.name for source in self.sources},
+            "source": {each.name for each in (*self.sources, *self.archives)},
         }
         for route in self.routes:
             for what, names in (("destination", route.destinations), ("source", route.sources)):

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 
 import structlog
 
-from audit.inference_jobs import claim_inference, finish_inference, retry_inference
+from audit.inference_jobs import claim_inference, finish_inference, postpone_inference, retry_inference
 from audit.leases import renew
 from audit.models import Job
 from audit.session import Database
-from core.errors import LeaseLost
+from core.errors import LeaseLost, RetryLater
 from core.logs import describe, get_logger
 from core.records import Analysis, Finding, InferenceJob, Outcome
 from core.settings import Settings
@@ -28,6 +28,7 @@ log = get_logger("inference")
 
 # A message that arrives while we drain waits; a broker may take a long silence for a dead consumer.
 _DRAIN_SECONDS = 30.0
+_POSTPONED_SECONDS = 60.0
 
 
 class InferenceRoom:
@@ -106,13 +107,21 @@ class InferenceRoom:
                     destinations=takers,
                     stage_seconds=analysed.stage_seconds,
                 )
-        except LeaseLost:
+        except (LeaseLost, RetryLater) as exc:
             for result in objects:
                 self._spool.release(result.spool_name)
-            log.warning("lease_lost")
+            if isinstance(exc, RetryLater):
+                self._postpone(job, exc.code)
+            else:
+                log.warning("lease_lost")
             return False
         log.info("image_finished", outcome=analysis.outcome, attempts=job.attempts)
         return True
+
+    def _postpone(self, job: InferenceJob, code: str) -> None:
+        log.warning("image_postponed", code=code)
+        with self._database.write() as session:
+            postpone_inference(session, job, code, _POSTPONED_SECONDS)
 
     def _keep(self, unfinished: dict[int, InferenceJob]) -> None:
         if unfinished:

@@ -6,13 +6,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from audit.inference_jobs import claim_inference, register_model, retry_inference
+from audit.inference_jobs import claim_inference, postpone_inference, register_model, retry_inference
 from audit.leases import renew
-from audit.models import AuditEvent, Job, JobState, ModelVersion, Prediction, ResultObject, Severity, now
+from audit.models import AuditEvent, Job, JobState, ModelVersion, Prediction, ResultObject, Role, Severity, now
+from audit.queries import PredictionFilter, find_predictions
 from audit.session import Database
-from core.errors import LeaseLost
+from audit.shadow_predictions import ShadowPrediction, keep_shadow_predictions
+from core.errors import LeaseLost, RetryLater
 from core.records import InferenceJob, Outcome
-from tests.audit.rows import DEVICE_UID, MODEL, book, finish, not_analysed, positive, received
+from tests.audit.rows import DEVICE_UID, MODEL, analysed, book, finish, not_analysed, positive, received
 
 
 def _claim(database: Database, limit: int = 16, lease_seconds: float = 60) -> list[InferenceJob]:
@@ -141,3 +143,28 @@ def test_a_model_version_is_registered_once_per_device_uid(database: Database) -
         assert register_model(session, replace(MODEL, threshold=0.4), "2.25.12") != first
     with database.read() as session:
         assert session.scalars(select(ModelVersion.threshold).order_by(ModelVersion.id)).all() == [0.5, 0.4]
+
+
+def test_what_the_model_said_in_shadow_gives_way_to_what_it_says_in_charge(database: Database) -> None:
+    book(database, received())
+    with database.write() as session:
+        (job,) = claim_inference(session, 1, 60)
+        tried = ShadowPrediction(job.instance_id, positive(0.3, "low_resolution"), {})
+        keep_shadow_predictions(session, register_model(session, MODEL, DEVICE_UID), [tried])
+        finish(session, job, positive(0.8))
+    with database.read() as session:
+        (prediction,) = find_predictions(session, PredictionFilter(role=None), limit=10)
+    assert (prediction.role, prediction.probability) == (Role.ACTIVE, 0.8)
+
+
+def test_a_model_that_has_answered_leaves_the_job_to_another(database: Database) -> None:
+    analysed(database)
+    with database.write() as session:
+        session.execute(update(Job).values(state=JobState.PENDING, due_at=now()))
+        (job,) = claim_inference(session, 1, 60)
+    with pytest.raises(RetryLater, match="already_answered"), database.write() as session:
+        finish(session, job, positive(0.8))
+    with database.write() as session:
+        postpone_inference(session, job, "already_answered", 0)
+        (again,) = claim_inference(session, 1, 60)
+    assert again.attempts == 1, "it is nobody's failure"

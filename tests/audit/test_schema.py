@@ -69,7 +69,8 @@ def test_results_and_deliveries_of_before_survive_migration_0003(empty: Database
         for statement in (
             "INSERT INTO sources (id, name, first_seen_at, last_seen_at) VALUES (1, 'CR', :at, :at)",
             "INSERT INTO studies (id, study_instance_uid, patient_id, issuer_of_patient_id, accession_number,"
-            " study_date, first_received_at, last_received_at, reported_at) VALUES (7, '1.2', 'P', '', '', '', :at, :at, :at)",
+            " study_date, first_received_at, last_received_at, reported_at)"
+            " VALUES (7, '1.2', 'P', '', '', '', :at, :at, :at)",
             "INSERT INTO instances (id, study_id, source_id, sop_instance_uid, sop_class_uid, series_instance_uid,"
             " transfer_syntax_uid, modality, patient_id, issuer_of_patient_id, calling_ae_title, called_ae_title,"
             " peer_address, spool_name, sha256, size_bytes, received_at)"
