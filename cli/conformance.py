@@ -5,9 +5,11 @@ from __future__ import annotations
 from cli import (
     conformance_air,
     conformance_codes,
+    conformance_communication,
     conformance_configuration,
     conformance_objects,
     conformance_overview,
+    conformance_security,
     conformance_services,
 )
 from cli.conformance_samples import samples
@@ -20,12 +22,12 @@ def statement() -> str:
         "1 Overview": conformance_overview.overview(objects),
         "2 Introduction": conformance_overview.INTRODUCTION,
         "3 Implementation model": conformance_overview.MODEL,
-        "4 Services": conformance_services.services(),
+        "4 Services": conformance_services.chapter(),
         "5 Configuration": conformance_configuration.chapter(),
-        "6 Network communication": conformance_services.communication(objects),
-        "7 Security": conformance_services.SECURITY,
-        "8 Character sets": conformance_services.CHARACTER_SETS,
-        "9 Greyscale image consistency": conformance_services.GREYSCALE,
+        "6 Network communication": conformance_communication.chapter(objects),
+        "7 Security": conformance_security.SECURITY,
+        "8 Character sets": conformance_security.CHARACTER_SETS,
+        "9 Greyscale image consistency": conformance_security.GREYSCALE,
         "10 IHE AI Results (AIR)": conformance_air.CHAPTER,
         "Annex A Created objects": "\n\n".join(
             (conformance_objects.created(objects), conformance_objects.annex(objects))
