@@ -15,7 +15,7 @@ def conformance(
 
     Written from the tables of the code, with objects built from synthetic samples: it needs no services.
     """
-    from cli.conformance import statement
+    from cli.conformance.statement import statement
 
     if out is None:
         typer.echo(statement(), nl=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from cli.conformance_markdown import table, text, uid_name
-from cli.conformance_objects import sop_class
-from cli.conformance_samples import Sample
+from cli.conformance.markdown import table, text, uid_name
+from cli.conformance.objects import sop_class
+from cli.conformance.samples import Sample
 from core.commitment import PUSH_MODEL
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER, MANUFACTURER_MODEL_NAME
 from core.records import ResultKind

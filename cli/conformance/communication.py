@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pynetdicom import AE, build_context
 from pynetdicom.presentation import PresentationContext
 
-from cli import conformance_statuses as statuses
-from cli.conformance_markdown import table, text, uid_name
-from cli.conformance_objects import sop_class
-from cli.conformance_samples import Sample
+from cli.conformance import statuses
+from cli.conformance.markdown import table, text, uid_name
+from cli.conformance.objects import sop_class
+from cli.conformance.samples import Sample
 from core.commitment import PUSH_MODEL
 from core.destinations import DICOMDestination
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli import conformance_statuses as statuses
-from cli.conformance_markdown import table, text
+from cli.conformance import statuses
+from cli.conformance.markdown import table, text
 
 
 def chapter() -> str:

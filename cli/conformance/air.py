@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.conformance_markdown import table, text
+from cli.conformance.markdown import table, text
 
 _MET, _PARTLY, _NOT = "met", "partly", "not met"
 

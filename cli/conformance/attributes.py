@@ -11,9 +11,9 @@ from pydicom.multival import MultiValue
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
 
-from cli.conformance_markdown import code, uid_name
-from cli.conformance_modules import IOD, AttributePath, Place
-from cli.conformance_samples import Sample
+from cli.conformance.markdown import code, uid_name
+from cli.conformance.modules import IOD, AttributePath, Place
+from cli.conformance.samples import Sample
 
 CONTENT = "ContentSequence"
 Values = tuple[str, ...]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from cli.conformance_markdown import table, text
-from cli.conformance_samples import Sample
+from cli.conformance.markdown import table, text
+from cli.conformance.samples import Sample
 from core.records import ResultKind
 from dicom import codes
 

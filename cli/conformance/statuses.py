@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from cli.conformance_markdown import remarks, status, table
+from cli.conformance.markdown import remarks, status, table
 from pacs_listener import admission, statuses
 from pacs_listener.admission import Refusal
 from worker.answers import Refused, read_status

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cli.conformance_markdown import remarks, table, text
+from cli.conformance.markdown import remarks, table, text
 from core.destinations import (
     DICOMArchive,
     DICOMDestination,

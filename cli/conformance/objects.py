@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cli.conformance_attributes import Attribute, attributes, modules
-from cli.conformance_content import tree
-from cli.conformance_markdown import table, text, uid_name
-from cli.conformance_samples import Sample
+from cli.conformance.attributes import Attribute, attributes, modules
+from cli.conformance.content import tree
+from cli.conformance.markdown import table, text, uid_name
+from cli.conformance.samples import Sample
 from core.records import REPORT_KINDS, Outcome, ResultKind
 
 _HEADER = ("Attribute", "Tag", "VR", "Type", "Presence", "Origin", "Value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.conformance_markdown import text
+from cli.conformance.markdown import text
 
 SECURITY = text("""
     ### 7.1 Secure transport

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from cli.conformance_markdown import code, uid_name
-from cli.conformance_samples import Sample
+from cli.conformance.markdown import code, uid_name
+from cli.conformance.samples import Sample
 from core.records import Outcome
 
 _MOST_CODES = 6

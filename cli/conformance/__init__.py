@@ -1,0 +1,1 @@
+"""The DICOM Conformance Statement, written from the code's own tables."""
