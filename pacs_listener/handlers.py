@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +17,7 @@ from core.records import ReceivedInstance
 from core.settings import Source
 from core.spool import Spool
 from pacs_listener import statuses
-from pacs_listener.admission import Admission, Refusal
+from pacs_listener.admission import Admission, Peer, Refusal, peer_of
 from pacs_listener.incoming import Header, canonical_uid, digest, read_header
 from pacs_listener.journal import Journal
 from pacs_listener.reception import Reception
@@ -31,13 +30,6 @@ _ANSWERS = {
     Receipt.OWN_RESULT: (statuses.SUCCESS, ""),
     Receipt.CONFLICT: (statuses.KEPT_ASIDE, "SOP Instance UID known with other content; kept aside"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Peer:
-    calling_ae_title: str
-    called_ae_title: str
-    address: str
 
 
 class DiskReserve:
@@ -61,15 +53,17 @@ class Handlers:
 
     def on_requested(self, event: Event) -> None:
         """Reject before pynetdicom negotiates, with the reasons it cannot know."""
-        association, peer = event.assoc, _peer(event)
+        association, peer = event.assoc, peer_of(event)
         established = sum(each.is_established for each in association.ae.active_associations)
         refusal = self._admission.judge(peer.calling_ae_title, peer.called_ae_title, peer.address, established)
         if refusal is not None:
             association.acse.send_reject(refusal.result, refusal.source, refusal.diagnostic)
             self._record_refusal(refusal, peer)
             association.kill()
+            return
+        association.acceptor.supported_contexts = self._admission.contexts(peer.calling_ae_title)
 
-    def _record_refusal(self, refusal: Refusal, peer: _Peer) -> None:
+    def _record_refusal(self, refusal: Refusal, peer: Peer) -> None:
         self._journal.refusal(
             "association.refused",
             same=(refusal.cause, peer.calling_ae_title, peer.called_ae_title, peer.address),
@@ -92,7 +86,7 @@ class Handlers:
 
     def on_store(self, event: Event) -> Dataset:
         """An exception that leaves a handler would be answered 0xC211, which tells a modality never to try again."""
-        peer, request = _peer(event), cast("C_STORE", event.request)
+        peer, request = peer_of(event), cast("C_STORE", event.request)
         uid = canonical_uid(str(request.AffectedSOPInstanceUID)) or ""
         try:
             return self._store(event, request, uid, peer)
@@ -100,7 +94,7 @@ class Handlers:
             log.error("store_failed", sop_instance_uid=uid, calling_ae_title=peer.calling_ae_title, **describe(exc))
             return statuses.answer(statuses.PROCESSING_FAILURE, "could not be stored; send it again later")
 
-    def _store(self, event: Event, request: C_STORE, uid: str, peer: _Peer) -> Dataset:
+    def _store(self, event: Event, request: C_STORE, uid: str, peer: Peer) -> Dataset:
         source = self._admission.source(peer.calling_ae_title, peer.address)
         if source is None:
             return self._refuse(statuses.NOT_AUTHORISED, "not_authorised", uid, peer)
@@ -122,7 +116,7 @@ class Handlers:
         log.info("instance_received", sop_instance_uid=uid, receipt=receipt, job_id=job_id, source=source.name)
         return statuses.answer(*_ANSWERS[receipt])
 
-    def _refuse(self, status: int, code: str, uid: str, peer: _Peer, detail: str = "") -> Dataset:
+    def _refuse(self, status: int, code: str, uid: str, peer: Peer, detail: str = "") -> Dataset:
         # A full disk is one piece of news, however many images it turns away.
         which = "" if status == statuses.OUT_OF_RESOURCES else uid
         self._journal.refusal(
@@ -137,16 +131,7 @@ class Handlers:
         return statuses.answer(status, f"{code}: {detail}" if detail else code)
 
 
-def _peer(event: Event) -> _Peer:
-    requestor = event.assoc.requestor
-    request = requestor.primitive
-    if request is None:
-        raise ValueError("an association without a request has no peer to speak of")
-    # Within the columns' sizes; pynetdicom ends an association whose AE titles are not of VR AE (PS3.5 6.2).
-    return _Peer(request.calling_ae_title.strip()[:16], request.called_ae_title.strip()[:16], requestor.address[:45])
-
-
-def _describe(path: Path, transfer_syntax_uid: str, header: Header, source: Source, peer: _Peer) -> ReceivedInstance:
+def _describe(path: Path, transfer_syntax_uid: str, header: Header, source: Source, peer: Peer) -> ReceivedInstance:
     sha256, size_bytes = digest(path)
     return ReceivedInstance(
         sop_instance_uid=header.sop_instance_uid,

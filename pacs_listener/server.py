@@ -23,6 +23,7 @@ from core.logs import describe, get_logger
 from core.settings import ListenerSettings, Settings
 from core.spool import Spool
 from pacs_listener.admission import Admission, supported_contexts
+from pacs_listener.commitment import Commitments
 from pacs_listener.connection import Connection, Limits, ListenerServer, tls_context
 from pacs_listener.handlers import DiskReserve, Handlers
 from pacs_listener.incoming import sweep
@@ -53,9 +54,9 @@ class Listener:
         # On the spool's volume, so that taking a file over is a rename.
         self._incoming = (spool.local_root or settings.home.absolute()) / "incoming"
         disk = DiskReserve(spool, self._incoming, self._settings.disk_reserve_bytes)
-        self._handlers = Handlers(
-            Admission(settings), Reception(database, spool, waker, self._incoming), Journal(database), disk
-        )
+        admission, journal = Admission(settings), Journal(database)
+        self._handlers = Handlers(admission, Reception(database, spool, waker, self._incoming), journal, disk)
+        self._commitments = Commitments(admission, database, journal)
         timeout = self._settings.network_timeout_seconds
         self._limits = Limits(
             pdu_bytes=MAXIMUM_PDU_BYTES,
@@ -94,6 +95,11 @@ class Listener:
                     (evt.EVT_CONN_CLOSE, self._handlers.on_closed),
                     (evt.EVT_C_ECHO, self._handlers.on_echo),
                     (evt.EVT_C_STORE, self._handlers.on_store),
+                    (evt.EVT_N_ACTION, self._commitments.on_action),
+                    (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
+                    (evt.EVT_PDU_SENT, self._commitments.on_pdu_sent),
+                    (evt.EVT_DIMSE_RECV, self._commitments.on_message),
+                    (evt.EVT_CONN_CLOSE, self._commitments.on_closed),
                 ],
                 server_class=ListenerServer,
                 request_handler=Connection,
