@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.destinations import Destination, DICOMDestination
+from cli.peer_checks import check_archive, check_destination
 from core.errors import PneumoError
 from core.settings import Settings, configuration_file
 
@@ -38,7 +38,11 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     if not settings.destinations:
         yield "destinations", _no_destination
     for destination in settings.destinations:
-        yield f"destination {destination.name}", lambda d=destination: _echo(settings, d)  # type: ignore[misc]
+        yield f"destination {destination.name}", lambda d=destination: check_destination(settings, d)  # type: ignore[misc]
+    for archive in settings.archives:
+        yield f"archive {archive.name}", lambda a=archive: check_archive(settings, a)  # type: ignore[misc]
+    if settings.routes:
+        yield "routes", lambda: _routes(settings)
 
 
 def _try(name: str, check: Callable[[], str]) -> Check:
@@ -128,9 +132,11 @@ def _readable(path: Path) -> str:
     return str(path)
 
 
-def _echo(settings: Settings, destination: Destination) -> str:
-    from cli.network_commands import echo_once
+def _routes(settings: Settings) -> str:
+    from worker.routing import check_routes
 
-    if not isinstance(destination, DICOMDestination):
-        return "not tried"
-    return echo_once(destination.ae_title, destination.host, destination.port, settings.listener.ae_title)
+    check_routes(settings)
+    reached = {name for route in settings.routes for name in route.destinations}
+    if left_out := [each.name for each in settings.destinations if each.name not in reached]:
+        raise _Unwell(f"no route leads to: {', '.join(left_out)}")
+    return ", ".join(route.name for route in settings.routes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from core.errors import ConfigurationError, FailedForGood
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
+
+    from core.fields import TLS
 
 PICTURES = {".jpg", ".jpeg", ".png"}
 
@@ -70,7 +73,7 @@ class Stored(NamedTuple):
 
 @contextmanager
 def open_association(
-    target: Target, calling_ae_title: str, contexts: Sequence[tuple[str, str | None]]
+    target: Target, calling_ae_title: str, contexts: Sequence[tuple[str, str | None]], tls: TLS | None = None
 ) -> Iterator[Association]:
     """``contexts``: pairs of SOP class and transfer syntax, each a presentation context; None offers the usual ones.
 
@@ -87,9 +90,12 @@ def open_association(
             calling_ae_title=calling_ae_title,
             contexts=contexts,
             timeout_seconds=_TIMEOUT_SECONDS,
+            tls=tls,
         )
     except socket.gaierror as exc:
         raise ConfigurationError(f"there is no host named {target.host}") from exc
+    except ssl.SSLError as exc:
+        raise ConfigurationError(f"{target} and we do not agree on TLS: {exc.reason or exc}") from exc
     if not association.is_established:
         raise _why_not(association, target, calling_ae_title)
     try:
@@ -122,12 +128,12 @@ def _why_not(association: Association, target: Target, calling_ae_title: str) ->
     return ConfigurationError(f"{target} refuses the association (source and reason of PS3.8 9.3.4: {reason})")
 
 
-def echo_once(ae_title: str, host: str, port: int, calling_ae_title: str) -> str:
+def echo_once(ae_title: str, host: str, port: int, calling_ae_title: str, tls: TLS | None = None) -> str:
     """The good news in a sentence. Raises ConfigurationError with the bad one."""
     from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is imported
 
     target = Target(ae_title, host, port)
-    with open_association(target, calling_ae_title, [(Verification, None)]) as association:
+    with open_association(target, calling_ae_title, [(Verification, None)], tls) as association:
         status = association.send_c_echo().get("Status")
     if status != 0x0000:
         answer = "with nothing" if status is None else f"with status 0x{status:04X}"

@@ -60,7 +60,9 @@ def _drain(settings: Settings, database: Database, spool: Spool, work_queue: Wor
 
     from worker.inference import InferenceRoom
     from worker.lineup import models_for
+    from worker.routing import check_routes
 
+    check_routes(settings)
     models = models_for(database, settings)
     return InferenceRoom(settings, database, spool, models).drain
 

@@ -21,8 +21,6 @@ log = get_logger("delivery")
 
 _DRAIN_SECONDS = 30.0
 _PER_ASSOCIATION = 32
-_LONGEST_WISH_SECONDS = 86_400.0
-"""A destination that asks for a longer pause is asked again after a day all the same."""
 
 
 class Outbox:
@@ -80,7 +78,7 @@ class Outbox:
                     case Refused(code, False, status) if delivery.age_seconds > policy.give_up_after_days * 86_400:
                         mark_dead(session, delivery, f"gave_up_after_{code}", status)
                     case Refused(code, False, status):
-                        asked_for = min(answer.retry_after_seconds or 0.0, _LONGEST_WISH_SECONDS)
+                        asked_for = answer.retry_after_seconds or 0.0
                         pause = max(asked_for, pause_before_retry(delivery.attempts, policy))
                         retry_delivery(session, delivery, code, status, pause)
         except LeaseLost:
