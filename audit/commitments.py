@@ -15,7 +15,7 @@ from audit.leases import Work, is_due, mark_lost_messages, settle, take
 from audit.models import CommitmentRequest, CommitmentState, Instance, ResultObject, now
 
 _WORK = cast("Work", CommitmentRequest)
-_CLAIM_LOCK = 7_385_666  # of PostgreSQL's advisory locks; audit/confirmations.py has the number before it
+_CLAIM_LOCK = 7_385_666  # of PostgreSQL's advisory locks; audit/model_versions.py has the number before it
 
 # PS3.3 C.14.1.1, Failure Reason
 NO_SUCH_INSTANCE = 0x0112

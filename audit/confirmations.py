@@ -18,7 +18,7 @@ from core.destinations import Confirming
 from core.errors import LeaseLost
 from core.records import DeliveryState
 
-_CLAIM_LOCK = 7_385_665  # of PostgreSQL's advisory locks; audit/deliveries.py has the number before it
+_CLAIM_LOCK = 7_385_667  # of PostgreSQL's advisory locks; audit/commitments.py has the number before it
 
 # PS3.3 C.14.1.1, Failure Reason
 _NO_SUCH_INSTANCE = 0x0112
