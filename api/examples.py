@@ -40,6 +40,7 @@ _DELIVERY = Delivery(
     attempts=1,
     due_at=_REPORTED,
     sent_at=_REPORTED + timedelta(seconds=0.4),
+    confirmed_at=_REPORTED + timedelta(seconds=61),
     last_status="0x0000",
     last_error=None,
 )

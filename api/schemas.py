@@ -47,8 +47,9 @@ class Delivery(_Document):
     attempts: int
     due_at: datetime | None = Field(description="Null while the study may still grow.")
     sent_at: datetime | None
+    confirmed_at: datetime | None = Field(description="When the destination said that it has it.")
     last_status: Annotated[str | None, BeforeValidator(_status_word)] = Field(
-        description="C-STORE status (PS3.4 B.2.3) as four hexadecimal digits; null where there was no answer."
+        description="Status of C-STORE (PS3.4 B.2.3) or HTTP in four hexadecimal digits; null if there was no answer."
     )
     last_error: str | None
 

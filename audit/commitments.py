@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from audit.events import record_event
-from audit.leases import Work, is_due, mark_lost_messages, settle, take
+from audit.leases import is_due, mark_lost_messages, settle, take
 from audit.models import CommitmentRequest, CommitmentState, Instance, ResultObject, now
 
-_WORK = cast("Work", CommitmentRequest)
 _CLAIM_LOCK = 7_385_666  # of PostgreSQL's advisory locks; audit/model_versions.py has the number before it
 
 # PS3.3 C.14.1.1, Failure Reason
@@ -113,7 +112,7 @@ def claim_requests(session: Session, limit: int, lease_seconds: float) -> list[C
     )
     first = session.scalar(
         select(CommitmentRequest)
-        .where(is_due(_WORK, at), CommitmentRequest.calling_ae_title.not_in(busy))
+        .where(is_due(CommitmentRequest, at), CommitmentRequest.calling_ae_title.not_in(busy))
         .order_by(CommitmentRequest.due_at, CommitmentRequest.id)
         .limit(1)
     )
@@ -122,7 +121,7 @@ def claim_requests(session: Session, limit: int, lease_seconds: float) -> list[C
     requests = session.scalars(
         select(CommitmentRequest)
         .where(
-            is_due(_WORK, at),
+            is_due(CommitmentRequest, at),
             CommitmentRequest.source == first.source,
             CommitmentRequest.calling_ae_title == first.calling_ae_title,
         )
@@ -130,7 +129,7 @@ def claim_requests(session: Session, limit: int, lease_seconds: float) -> list[C
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    token = take(cast("Any", requests), lease_seconds)
+    token = take(requests, lease_seconds)
     return [_claimed(request, token, at) for request in requests]
 
 
@@ -150,9 +149,8 @@ def _claimed(request: CommitmentRequest, token: str, at: datetime) -> Commitment
 
 def mark_answered(session: Session, job: CommitmentJob, holding: Holding) -> None:
     """The caller has taken our answer. Raises LeaseLost."""
-    settle(
-        session, _WORK, job.id, job.token, state=CommitmentState.ANSWERED, answered_at=now(), last_error=None
-    )  # fmt: skip
+    answered = {"state": CommitmentState.ANSWERED, "answered_at": now(), "last_error": None}
+    settle(session, CommitmentRequest, job.id, job.token, **answered)
     _record_answer(session, job.transaction_uid, holding)
 
 
@@ -167,19 +165,19 @@ def mark_answered_at_once(session: Session, request_id: int, holding: Holding) -
 
 def mark_unanswerable(session: Session, job: CommitmentJob, code: str) -> None:
     """Repeating cannot help, or it was tried for long enough. Raises LeaseLost."""
-    settle(session, _WORK, job.id, job.token, state=CommitmentState.DEAD, last_error=code)
+    settle(session, CommitmentRequest, job.id, job.token, state=CommitmentState.DEAD, last_error=code)
     record_event(session, "commitment.dead", subject=job.transaction_uid, code=code, attempts=job.attempts)
 
 
 def retry_answer(session: Session, job: CommitmentJob, code: str, pause_seconds: float) -> None:
     """Due again after a pause. Raises LeaseLost."""
     due_at = now() + timedelta(seconds=pause_seconds)
-    settle(session, _WORK, job.id, job.token, due_at=due_at, last_error=code)
+    settle(session, CommitmentRequest, job.id, job.token, due_at=due_at, last_error=code)
 
 
 def mark_lost_requests(session: Session, message_life_seconds: float) -> int | None:
     """As ``audit.leases.mark_lost_messages``."""
-    return mark_lost_messages(session, _WORK, message_life_seconds)
+    return mark_lost_messages(session, CommitmentRequest, message_life_seconds)
 
 
 def _record_answer(session: Session, transaction_uid: str, holding: Holding) -> None:

@@ -127,7 +127,7 @@ def _record(session: Session, kind: str, delivery: DeliveryJob, status: int | No
         kind,
         subject=delivery.sop_instance_uid,
         destination=delivery.destination,
-        status=None if status is None else f"0x{status:04X}",
+        status=None if status is None else f"0x{status:04X}" if delivery.sop_class_uid else str(status),
         code=code,
         attempts=delivery.attempts,
     )

@@ -5,16 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from audit.models import Delivery, Job, JobState, now
+from audit.models import CommitmentRequest, CommitmentState, Delivery, Job, JobState, now
 from core.errors import LeaseLost
 from core.records import DeliveryState
 
-Work = type[Job] | type[Delivery]
+Work = type[Job] | type[Delivery] | type[CommitmentRequest]
+_PENDING: dict[Work, StrEnum] = {
+    Job: JobState.PENDING,
+    Delivery: DeliveryState.PENDING,
+    CommitmentRequest: CommitmentState.PENDING,
+}
 
 
 def is_due(work: Work, at: datetime) -> ColumnElement[bool]:
@@ -23,10 +29,10 @@ def is_due(work: Work, at: datetime) -> ColumnElement[bool]:
 
 
 def _is_pending(work: Work) -> ColumnElement[bool]:
-    return work.state == (JobState.PENDING if work is Job else DeliveryState.PENDING)
+    return work.state == _PENDING[work]
 
 
-def take(rows: Sequence[Job | Delivery], lease_seconds: float) -> str:
+def take(rows: Sequence[Job | Delivery | CommitmentRequest], lease_seconds: float) -> str:
     """Put a token on locked rows, count the attempt, and return the token."""
     token, until = uuid.uuid4().hex, now() + timedelta(seconds=lease_seconds)
     for row in rows:

@@ -29,6 +29,7 @@ class _Row(TypedDict):
     attempts: int
     due_at: str | None
     sent_at: str | None
+    confirmed_at: str | None
     last_status: str | None
     last_error: str | None
 
@@ -98,6 +99,15 @@ def _row(delivery: Delivery) -> _Row:
         "attempts": delivery.attempts,
         "due_at": delivery.due_at.isoformat() if delivery.due_at else None,
         "sent_at": delivery.sent_at.isoformat() if delivery.sent_at else None,
-        "last_status": None if delivery.last_status is None else f"0x{delivery.last_status:04X}",
+        "confirmed_at": delivery.confirmed_at.isoformat() if delivery.confirmed_at else None,
+        "last_status": _status(delivery),
         "last_error": delivery.last_error,
     }
+
+
+def _status(delivery: Delivery) -> str | None:
+    """Of DIMSE in its four hexadecimal digits, of HTTP as it is."""
+    if delivery.last_status is None:
+        return None
+    is_message = not delivery.result_object.sop_class_uid
+    return str(delivery.last_status) if is_message else f"0x{delivery.last_status:04X}"

@@ -50,7 +50,7 @@ class Confirming(_Destination):
     """A destination that can be asked whether it has what it took."""
 
     confirm_after_seconds: float = Field(default=60, gt=0)
-    """Between sending and asking, and between asking again."""
+    """Between sending and asking; each later pause is as long as was waited until then."""
     confirm_within_hours: float = Field(default=24, gt=0)
     """After this without an answer, the delivery is reported as unconfirmed and left as sent."""
     most_repeats: int = Field(default=3, ge=0)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation, generate_uid
 from sqlalchemy.orm import Session
 
-from audit.models import Job, ModelVersion, Prediction, ResultObject
+from audit.models import Instance, Job, ModelVersion, Prediction, ResultObject
 from audit.session import Database
 from core.broker import WorkQueue
 from core.logs import configure_logs
@@ -112,7 +112,7 @@ def test_own_result_is_success_and_dropped(room: Room) -> None:
     send(room, source)
     (row,) = room.instances()
     with room.database.write() as session:
-        _book_result(session, row.id, own.SOPInstanceUID)
+        _book_result(session, row, own.SOPInstanceUID)
     (answer,) = send(room, own)
     assert answer.Status == statuses.SUCCESS
     assert [each.sop_instance_uid for each in room.instances()] == [row.sop_instance_uid]
@@ -120,7 +120,7 @@ def test_own_result_is_success_and_dropped(room: Room) -> None:
     assert [event.subject for event in room.events("own_result.returned")] == [own.SOPInstanceUID]
 
 
-def _book_result(session: Session, instance_id: int, sop_instance_uid: str) -> None:
+def _book_result(session: Session, instance: Instance, sop_instance_uid: str) -> None:
     model = ModelVersion(
         device_uid="2.25.1", name="m", version="1", manufacturer="p", digest="0" * 64, preprocessing="{}",
         label="pneumonia", threshold=0.5, temperature=1.0,
@@ -128,13 +128,14 @@ def _book_result(session: Session, instance_id: int, sop_instance_uid: str) -> N
     session.add(model)
     session.flush()
     prediction = Prediction(
-        instance_id=instance_id, model_version_id=model.id, outcome=Outcome.POSITIVE, probability=0.9, stage_seconds={}
+        instance_id=instance.id, model_version_id=model.id, outcome=Outcome.POSITIVE, probability=0.9, stage_seconds={}
     )
     session.add(prediction)
     session.flush()
     result = ResultObject(
-        prediction_id=prediction.id, kind=ResultKind.SECONDARY_CAPTURE, sop_class_uid="1.2", sha256="0" * 64,
-        sop_instance_uid=sop_instance_uid, series_instance_uid="1.2.3", spool_name="results/none.dcm",
+        study_id=instance.study_id, prediction_id=prediction.id, kind=ResultKind.SECONDARY_CAPTURE,
+        sop_class_uid="1.2", sha256="0" * 64, sop_instance_uid=sop_instance_uid, series_instance_uid="1.2.3",
+        spool_name="results/none.dcm",
     )  # fmt: skip
     session.add(result)
 
