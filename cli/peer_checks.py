@@ -84,7 +84,7 @@ def _reach(url: str) -> str:
 
 
 def _connect(host: str, port: int, tls: TLS | None) -> str:
-    from worker.tls import client_context
+    from core.tls import client_context
 
     host = host.strip("[]")
     with socket.create_connection((host, port), _SECONDS) as connection:

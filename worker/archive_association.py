@@ -19,8 +19,8 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from core.destinations import DICOMArchive
 from core.errors import RetryLater
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from core.tls import client_context
 from worker.archive import MOST_OBJECT_BYTES
-from worker.tls import client_context
 
 _PDU_BYTES = 131072
 _SLACK_BYTES = 1024  # PS3.8 D.1.1: some senders leave PDV headers out of the maximum length

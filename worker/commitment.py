@@ -37,9 +37,9 @@ from core.errors import ConfigurationError, FailedForGood, LeaseLost, RetryLater
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from core.logs import get_logger
 from core.settings import Settings, Source
+from core.tls import client_context
 from worker.answers import pause_before_retry
 from worker.scu import request_association
-from worker.tls import client_context
 
 log = get_logger("commitment")
 

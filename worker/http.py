@@ -14,8 +14,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from core.destinations import DICOMwebArchive, DICOMwebDestination
 from core.fields import TLS
+from core.tls import client_context
 from worker.answers import Refused, Unavailable
-from worker.tls import client_context
 
 _LONGEST_ANSWER = 1024**2
 _LONGEST_PAUSE = 86_400.0

@@ -12,9 +12,9 @@ from functools import cache
 from core.destinations import HL7Destination
 from core.records import DeliveryJob
 from core.spool import Spool
+from core.tls import client_context
 from worker import hl7
 from worker.answers import NO_ANSWER, Answer, Refused, Sent, Unavailable, in_turn
-from worker.tls import client_context
 
 # HL7 Transport Specification: MLLP, Release 1
 _START, _END = b"\x0b", b"\x1c\r"

@@ -11,7 +11,7 @@ from pynetdicom.events import Event
 
 from core.fields import TLS
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from worker.tls import client_context
+from core.tls import client_context
 
 
 def request_association(

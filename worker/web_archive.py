@@ -20,6 +20,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from core.destinations import DICOMwebArchive
 from core.errors import FailedForGood, RetryLater
 from core.fields import TLS
+from core.tls import client_context
 from worker.archive import (
     MOST_OBJECT_BYTES,
     MOST_OBJECTS,
@@ -34,7 +35,6 @@ from worker.archive import (
 )
 from worker.http import authorization
 from worker.multipart import MultipartBrokeOff, MultipartError, MultipartReader, boundary_of
-from worker.tls import client_context
 
 _MATCHES_PER_PAGE = 500
 _MOST_PAGE_BYTES = 32 * 1024**2
