@@ -122,3 +122,13 @@ def bench_delivery(
             str(each.concurrency), str(each.objects), str(each.sent), f"{each.seconds:.1f}", f"{row['per_second']}"
         )
     Console().print(table)
+
+
+def bench_pictures(
+    out: Annotated[Path, typer.Option(help="Folder for the sheet and the example.")] = Path("docs/pictures"),
+) -> None:
+    """Draw Secondary Captures of synthetic radiographs of many formats on one sheet, to be looked at."""
+    from cli.contact_sheet import draw_pictures
+
+    for path in draw_pictures(out):
+        typer.echo(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
