@@ -6,6 +6,8 @@ wrong is a refusal.
 
 from __future__ import annotations
 
+from math import log
+
 import numpy as np
 from pydicom.dataset import Dataset
 
@@ -117,8 +119,16 @@ def _picture_codes(picture: Radiograph) -> list[str]:
     return [code for code, holds in checks.items() if holds]
 
 
-def near_threshold(prediction: Prediction, margin: float) -> tuple[Finding, ...]:
-    """A warning when threshold and probability are at most ``margin`` apart."""
-    if abs(prediction.probability - prediction.threshold) > margin:
+def near_threshold(prediction: Prediction, factor: float) -> tuple[Finding, ...]:
+    """A warning when the odds of the probability and of the threshold are at most ``factor`` apart.
+
+    Odds, since thresholds lie near 1: there, a few per cent are a world apart.
+    """
+    certain = prediction.probability in (0.0, 1.0) or prediction.threshold in (0.0, 1.0)
+    if certain or abs(log(_odds(prediction.probability) / _odds(prediction.threshold))) > log(factor):
         return ()
     return (Finding("near_threshold", _WARNINGS["near_threshold"]),)
+
+
+def _odds(probability: float) -> float:
+    return probability / (1.0 - probability)

@@ -8,12 +8,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from core.records import Outcome, Region, ResultKind
+from core.wording import percent
 from dicom.case import Case
 from dicom.envelope import envelope
 from dicom.headers import numbers
 from dicom.presentation_luts import keep_modality_lut, keep_voi_lut
 from dicom.reading import SourceImage
-from dicom.sentences import percent
 
 SERIES_NUMBER = 9003
 _SERIES_DESCRIPTION = "AI presentation state - RESEARCH, not for diagnosis"
@@ -71,7 +71,7 @@ def _words(case: Case) -> list[str]:
     lines = [case.intended_use, f"AI {model.label}: {_HEADLINES[analysis.outcome]}"]
     if analysis.prediction is not None:
         certainty, threshold = percent(analysis.prediction.probability), percent(analysis.prediction.threshold)
-        lines.append(f"Certainty {certainty} %, operating point {threshold} %")
+        lines.append(f"Certainty {certainty}, operating point {threshold}")
     lines.append(f"{model.name} {model.version}")
     # The codes alone: sentences would reach over the lungs.
     for word, findings in (("Reasons", analysis.reasons), ("Warnings", analysis.warnings)):

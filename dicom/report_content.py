@@ -16,7 +16,7 @@ from dicom.evaluations import evaluations
 from dicom.evidence import Reference
 from dicom.identity import device_uid, tracking_uid
 from dicom.observation import CONTAINS, algorithm, comment
-from dicom.sentences import percent
+from dicom.sentences import in_per_cent
 
 Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -69,7 +69,7 @@ def _measurements(prediction: Prediction) -> list[sr.Measurement]:
         codes.CERTAINTY_OF_FINDING: prediction.probability,
         codes.THRESHOLD_VALUE: prediction.threshold,
     }
-    return [sr.Measurement(name=name, value=percent(share), unit=codes.PERCENT) for name, share in shares.items()]
+    return [sr.Measurement(name=name, value=in_per_cent(share), unit=codes.PERCENT) for name, share in shares.items()]
 
 
 def _image_region(case: Case, points: Sequence[tuple[float, float]], region_source: Code) -> sr.ImageRegion:

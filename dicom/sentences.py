@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.records import Analysis, Finding, Outcome
+from core.wording import percent
 
 _SAYS_NOTHING = "This says nothing about whether a finding is present or absent"
 
@@ -18,12 +19,12 @@ def result_sentence(analysis: Analysis) -> str:
     label, verb = prediction.label.capitalize(), "reaches" if analysis.outcome is Outcome.POSITIVE else "stays below"
     found = "signs found" if analysis.outcome is Outcome.POSITIVE else "no signs found"
     sentence = (
-        f"{label}: {found}. The certainty that it is present, {percent(prediction.probability)} %, "
-        f"{verb} the operating point of {percent(prediction.threshold)} %."
+        f"{label}: {found}. The certainty that it is present, {percent(prediction.probability)}, "
+        f"{verb} the operating point of {percent(prediction.threshold)}."
     )
     if not prediction.classes:
         return sentence
-    shares = ", ".join(f"{name} {percent(share)} %" for name, share in prediction.classes)
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in prediction.classes)
     return f"{sentence} The model's classes: {shares}."
 
 
@@ -48,8 +49,8 @@ def study_sentence(label: str, analyses: Sequence[Analysis]) -> str:
     )
 
 
-def percent(share: float) -> float:
-    """A share of 1 as per cent with one decimal."""
+def in_per_cent(share: float) -> float:
+    """A share of 1 as a number of per cent with one decimal, for coded values."""
     return round(100 * share, 1)
 
 

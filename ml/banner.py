@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from core.records import Outcome
+from core.wording import percent
 from ml.heat import FAINTEST, colour_bar
 from ml.regions import LEVEL
 from ml.words import BODY, HEADLINE, LARGE, SMALL, Colour, Column
@@ -57,9 +58,9 @@ def banner(width: int, margin: int, caption: Caption, *, mapped: bool, outlined:
     half = (width - 3 * margin) // 2
     answer = Column(margin, half, _PADDING)
     answer.line(f"{caption.label.capitalize()}: {caption.outcome.value.upper()}", HEADLINE, caption.accent, bold=True)
-    answer.line(f"Certainty that it is present: {_percent(caption.probability)}", LARGE, TEXT)
+    answer.line(f"Certainty that it is present: {percent(caption.probability)}", LARGE, TEXT)
     reached = "Reaches" if caption.outcome is Outcome.POSITIVE else "Below"
-    answer.line(f"{reached} the operating point: positive from {_percent(caption.threshold)}", BODY, TEXT)
+    answer.line(f"{reached} the operating point: positive from {percent(caption.threshold)}", BODY, TEXT)
     answer.line(f"Model {caption.model}, version {caption.version}", SMALL, MUTED)
 
     scale = Column(2 * margin + half, half, _PADDING + 6)
@@ -102,13 +103,6 @@ def _about_the_map(caption: Caption, *, mapped: bool, outlined: bool) -> str:
         rest = f"at most {100 * caption.peak:.0f} %" if caption.peak > FAINTEST else "none is left"
         faded = f" Below the operating point colours fade: {rest} here."
     return f"{colour}, not the outline of a lesion.{faded}"
-
-
-def _percent(share: float) -> str:
-    """With one decimal; no answer of a model is rounded to certainty."""
-    if share > 0.999:
-        return "over 99.9 %"
-    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
 def _sentence(text: str) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ml.overlay import blend
+from ml.heat import blend
 from ml.plots import GREEN, GREY, ORANGE
 from ml.scoring import Scores
 

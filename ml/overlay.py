@@ -17,7 +17,7 @@ from ml.heat import FAINTEST, blend
 from ml.regions import region_of
 from ml.words import BODY, SMALL, Column, typeface
 
-__all__ = ["Caption", "blend", "render"]
+__all__ = ["Caption", "render"]
 
 PAGE = (1280, 1024)
 """Width, and the height that is kept unless the words need more: a monitor of about one megapixel at 100 %."""

@@ -22,7 +22,7 @@ from dicom import codes
 from dicom.case import Case
 from dicom.headers import inherited, items, text
 from dicom.identity import device_uid, result_uid
-from dicom.sentences import percent, remarks, result_sentence
+from dicom.sentences import in_per_cent, remarks, result_sentence
 
 _VERSION = "2.5.1"
 _STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
@@ -146,7 +146,7 @@ def _observations(case: Case) -> Iterator[tuple[str, Code, str, str, str]]:
     analysis = case.analysis
     yield "CE", codes.finding(case.model.label), "", _coded(_PRESENCE[analysis.outcome]), ""
     if analysis.prediction is not None:
-        certainty = f"{percent(analysis.prediction.probability):g}"
+        certainty = f"{in_per_cent(analysis.prediction.probability):g}"
         yield "NM", codes.CERTAINTY_OF_FINDING, "", certainty, _coded(codes.PERCENT)
     for number, comment in enumerate((case.intended_use, result_sentence(analysis), *remarks(analysis)), start=1):
         yield "TX", codes.COMMENT, str(number), _escaped(comment), ""

@@ -15,14 +15,16 @@ from core.errors import FailedForGood, NotAnalysable
 from core.records import Analysis, Finding, Heatmap, ModelIdentity, Outcome, ResultKind, Verdict
 from dicom import gate
 from dicom.case import Case
+from dicom.orientation import left_side
 from dicom.pixels import Radiograph, radiograph
 from dicom.reading import SourceImage, read_source
 from ml import overlay
 from ml.classifier import Classifier
+from ml.regions import region_of
 from worker.results import DEFAULT_KINDS, BuiltResult, Picture, results_about
 
-# Calibrated probability: within a tenth of the threshold, a slightly different exposure may change the outcome.
-_NEAR_THRESHOLD = 0.1
+# Calibrated probability: within twice or half the odds of the threshold, another exposure may change the outcome.
+_NEAR_THRESHOLD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +167,15 @@ class _Results:
         stage_seconds: dict[str, float],
     ) -> Analysed:
         clock = time.perf_counter()
-        picture = overlay.render(image.pixels, heatmap, self._caption(analysis))
-        case = Case(source, analysis, self.model, self.intended_use, self.started)
+        picture = overlay.render(image.pixels, heatmap, self._caption(source, analysis))
+        region = None
+        if analysis.outcome is Outcome.POSITIVE:
+            region = region_of(heatmap, source.rows, source.columns)
+        case = Case(source, analysis, self.model, self.intended_use, self.started, region)
         results = results_about(case, picture, self.kinds)
         return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock}, case)
 
-    def _caption(self, analysis: Analysis) -> overlay.Caption:
+    def _caption(self, source: SourceImage, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:
             raise ValueError("only a judged image has a caption")
         return overlay.Caption(
@@ -181,4 +186,6 @@ class _Results:
             version=self.model.version,
             intended_use=self.intended_use,
             warnings=tuple(finding.detail or finding.code for finding in analysis.warnings),
+            label=self.model.label,
+            left_side=left_side(source.dataset),
         )

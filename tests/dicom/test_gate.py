@@ -186,11 +186,13 @@ def test_a_guessed_window_is_among_the_warnings() -> None:
     assert warnings(dataset) == ["window_guessed"]
 
 
-def test_a_probability_near_the_threshold() -> None:
-    assert [finding.code for finding in gate.near_threshold(Prediction("pneumonia", 0.45, 0.5), 0.1)] == [
-        "near_threshold"
-    ]
-    assert gate.near_threshold(Prediction("pneumonia", 0.3, 0.5), 0.1) == ()
+@pytest.mark.parametrize(
+    ("probability", "threshold", "near"),
+    [(0.45, 0.5, True), (0.3, 0.5, False), (0.85, 0.9, True), (0.994, 0.9, False), (1.0, 0.9, False)],
+)
+def test_a_probability_near_the_threshold(probability: float, threshold: float, near: bool) -> None:
+    found = gate.near_threshold(Prediction("pneumonia", probability, threshold), 2.0)
+    assert [finding.code for finding in found] == (["near_threshold"] if near else [])
 
 
 def test_our_own_picture_coming_back_is_known_and_what_was_made_from_it_too() -> None:
