@@ -34,9 +34,12 @@ class Source(Section):
     issuer_of_patient_id: str = Field(default="", max_length=64)
     """Stands in where an image names no issuer: the same Patient ID of two hospitals is two patients."""
     host: str = ""
-    """Where reports of storage commitment go; on the association that asked where this is empty."""
+    """Where reports of storage commitment go; on the association that asked where this is empty. Retrieved instances go
+    there, too, when a C-MOVE names one of the AE titles."""
     port: Port = 104
     tls: TLS | None = None
+    may_retrieve: bool = False
+    """Callers under these AE titles may query and retrieve all images and results that are here."""
 
 
 class ListenerSettings(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pydicom.uid import (
@@ -15,10 +15,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
+from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made when the module is imported
 
+from audit.holdings import RESULT_MODALITIES
 from core.commitment import PUSH_MODEL
 from core.destinations import DICOMDestination
 from core.settings import Settings, Source
@@ -30,18 +32,37 @@ STORAGE_CLASSES = (
     DigitalXRayImageStorageForProcessing,  # ends as "not analysed", which is an answer; a refusal is none
     SecondaryCaptureImageStorage,
 )
+# PS3.4 C.6.2: Study Root
+FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
+_RETRIEVED_CLASSES = tuple(dict.fromkeys((*STORAGE_CLASSES, *RESULT_MODALITIES)))
 _NOT_COMPRESSED: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 
-def supported_contexts(*, of_source: bool = True, of_destination: bool = False) -> list[PresentationContext]:
-    """What a caller may propose. A destination may propose to be the SCP of storage commitment (PS3.4 J.3.3.1.3)."""
+def supported_contexts(
+    *,
+    of_source: bool = True,
+    of_destination: bool = False,
+    may_retrieve: bool = False,
+    receives: Collection[str] = _RETRIEVED_CLASSES,
+) -> list[PresentationContext]:
+    """What a caller may propose. A destination may propose to be the SCP of storage commitment (PS3.4 J.3.3.1.3).
+
+    ``receives``: the SOP classes a caller proposes to be the SCP of, as it must for C-GET (PS3.4 C.5.3.1.1). Others
+    that are no ``STORAGE_CLASSES`` are left out: pynetdicom would accept them for storing.
+    """
     commitment = build_context(PUSH_MODEL, _NOT_COMPRESSED)
     if of_destination:
         commitment.scu_role = commitment.scp_role = True
     contexts = [build_context(Verification, _NOT_COMPRESSED), commitment]
-    if of_source:
-        contexts += [build_context(sop_class, list(READABLE)) for sop_class in STORAGE_CLASSES]
-    return contexts
+    storage = {uid: build_context(uid, list(READABLE)) for uid in STORAGE_CLASSES} if of_source else {}
+    if may_retrieve:
+        contexts += [build_context(uid, _NOT_COMPRESSED) for uid in (FIND, MOVE, GET)]
+        for uid in _RETRIEVED_CLASSES:
+            if uid in receives:
+                may_store = uid in storage
+                context = storage.setdefault(UID(uid), build_context(uid, _NOT_COMPRESSED))
+                context.scu_role, context.scp_role = may_store, True
+    return [*contexts, *storage.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +73,11 @@ class Peer:
 
 
 def peer_of(event: Event) -> Peer:
-    requestor = event.assoc.requestor
+    return caller(event.assoc)
+
+
+def caller(association: Association) -> Peer:
+    requestor = association.requestor
     request = requestor.primitive
     if request is None:
         raise ValueError("an association without a request has no peer to speak of")
@@ -95,10 +120,15 @@ class Admission:
         """The destinations of this name, which may report what they commit to."""
         return self._destinations.get(calling_ae_title.strip(" "), {})
 
-    def contexts(self, calling_ae_title: str) -> list[PresentationContext]:
-        """Of a caller who was let in: only a source may store."""
-        is_source = calling_ae_title.strip(" ") in self._sources
-        return supported_contexts(of_source=is_source, of_destination=bool(self.destinations(calling_ae_title)))
+    def contexts(self, calling_ae_title: str, receives: Collection[str]) -> list[PresentationContext]:
+        """Of a caller who was let in: only a source may store. ``receives`` is as in ``supported_contexts``."""
+        source = self._sources.get(calling_ae_title.strip(" "))
+        return supported_contexts(
+            of_source=source is not None,
+            of_destination=bool(self.destinations(calling_ae_title)),
+            may_retrieve=source is not None and source.may_retrieve,
+            receives=receives,
+        )
 
     def judge(self, calling_ae_title: str, called_ae_title: str, address: str, established: int) -> Refusal | None:
         """None lets the caller in; ``established`` is how many associations there are already."""

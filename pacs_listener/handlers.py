@@ -17,7 +17,7 @@ from core.records import ReceivedInstance
 from core.settings import Source
 from core.spool import Spool
 from pacs_listener import statuses
-from pacs_listener.admission import Admission, Peer, Refusal, peer_of
+from pacs_listener.admission import STORAGE_CLASSES, Admission, Peer, Refusal, peer_of
 from pacs_listener.incoming import Header, canonical_uid, digest, read_header
 from pacs_listener.journal import Journal
 from pacs_listener.reception import Reception
@@ -61,7 +61,9 @@ class Handlers:
             self._record_refusal(refusal, peer)
             association.kill()
             return
-        association.acceptor.supported_contexts = self._admission.contexts(peer.calling_ae_title)
+        roles = association.requestor.role_selection
+        receives = {str(uid) for uid, role in roles.items() if role.scp_role}
+        association.acceptor.supported_contexts = self._admission.contexts(peer.calling_ae_title, receives)
 
     def _record_refusal(self, refusal: Refusal, peer: Peer) -> None:
         self._journal.refusal(
@@ -98,6 +100,8 @@ class Handlers:
         source = self._admission.source(peer.calling_ae_title, peer.address)
         if source is None:
             return self._refuse(statuses.NOT_AUTHORISED, "not_authorised", uid, peer)
+        if event.context.abstract_syntax not in STORAGE_CLASSES:  # accepted for C-GET, where it is us who store
+            return self._refuse(statuses.NOT_AUTHORISED, "sop_class_not_received", uid, peer)
         if not self._disk.has_room():
             return self._refuse(statuses.OUT_OF_RESOURCES, "disk_reserve_reached", uid, peer)
         if event.dataset_path is None:

@@ -28,7 +28,9 @@ from pacs_listener.connection import Connection, Limits, ListenerServer, tls_con
 from pacs_listener.handlers import DiskReserve, Handlers
 from pacs_listener.incoming import sweep
 from pacs_listener.journal import Journal
+from pacs_listener.query import Queries
 from pacs_listener.reception import Reception
+from pacs_listener.retrieve import Retrievals
 
 log = get_logger("listener")
 
@@ -57,6 +59,8 @@ class Listener:
         admission, journal = Admission(settings), Journal(database)
         self._handlers = Handlers(admission, Reception(database, spool, waker, self._incoming), journal, disk)
         self._commitments = Commitments(admission, database, journal)
+        self._queries = Queries(database, journal, self._settings.ae_title)
+        self._retrievals = Retrievals(settings, database, spool, journal, self._incoming)
         timeout = self._settings.network_timeout_seconds
         self._limits = Limits(
             pdu_bytes=MAXIMUM_PDU_BYTES,
@@ -95,6 +99,8 @@ class Listener:
                     (evt.EVT_CONN_CLOSE, self._handlers.on_closed),
                     (evt.EVT_C_ECHO, self._handlers.on_echo),
                     (evt.EVT_C_STORE, self._handlers.on_store),
+                    (evt.EVT_C_FIND, self._queries.on_find),
+                    (evt.EVT_ESTABLISHED, self._retrievals.on_established),
                     (evt.EVT_N_ACTION, self._commitments.on_action),
                     (evt.EVT_N_EVENT_REPORT, self._commitments.on_report),
                     (evt.EVT_PDU_SENT, self._commitments.on_pdu_sent),
