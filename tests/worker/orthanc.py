@@ -9,38 +9,29 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request
 
-from tests.services import missing
 from tests.system import orthanc
-
-_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 class CommittingOrthanc(orthanc.Orthanc):
     """``our_port`` is where PNEUMO listens."""
 
     def __init__(self, folder: Path, our_port: int) -> None:
-        super().__init__(folder)
         ours = {
             "AET": "PNEUMO", "Host": "127.0.0.1", "Port": our_port,
             "AllowFind": True, "AllowStore": True, "AllowEcho": True, "AllowStorageCommitment": True,
         }  # fmt: skip
-        settings = json.loads(self._configuration.read_text())
-        settings["DicomModalities"] = {"pneumo": ours}
-        settings["Plugins"] = [str(_DICOMWEB)] if _DICOMWEB.exists() else []
-        self._configuration.write_text(json.dumps(settings))
+        super().__init__(folder, plugins=[orthanc.DICOMWEB], settings={"DicomModalities": {"pneumo": ours}})
 
     @property
     def dicomweb(self) -> str:
-        if not _DICOMWEB.exists():
-            missing("Orthanc's DICOMweb plugin (orthanc-dicomweb) is not installed")
-        return f"http://127.0.0.1:{self._http_port}/dicom-web"
+        return f"{self.url}/dicom-web"
 
     def ask_for_commitment(self, references: list[tuple[str, str]]) -> str:
         """Returns the transaction."""
         items = [{"SOPClassUID": sop_class, "SOPInstanceUID": sop_instance} for sop_class, sop_instance in references]
         body = json.dumps({"DicomInstances": items}).encode()
-        url = f"http://127.0.0.1:{self._http_port}/modalities/pneumo/storage-commitment"
-        with orthanc._DIRECTLY.open(Request(url, body, method="POST"), timeout=10) as answer:
+        url = f"{self.url}/modalities/pneumo/storage-commitment"
+        with orthanc._DIRECTLY.open(Request(url, body, method="POST"), timeout=10) as answer:  # noqa: S310 - our loopback
             return str(json.load(answer)["ID"])
 
     def commitment(self, transaction: str) -> Any:

@@ -16,14 +16,13 @@ from pydicom.uid import ComprehensiveSRStorage
 from core.destinations import DICOMwebDestination
 from core.records import DeliveryJob
 from core.spool import Spool
-from tests.services import free_port, missing
-from tests.system.orthanc import Orthanc
+from tests.services import free_port
+from tests.system.orthanc import DICOMWEB, Orthanc
 from tests.worker.pacs import stored
 from tests.worker.peers import Certificates, Reply, Request, WebPeer, make_certificates, web_peer
 from worker.answers import Answer, Refused, Sent
 from worker.delivery import deliver
 
-DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PASSING = Refused("not_in_answer", permanent=False, status=200)
 
 
@@ -219,13 +218,8 @@ def test_tls_with_a_certificate_on_either_side(certificates: Certificates, spool
 
 
 def test_orthanc_takes_the_bytes_as_they_are(spool: Spool, tmp_path: Path) -> None:
-    if not DICOMWEB_PLUGIN.exists():
-        missing("Orthanc's DICOMweb plugin (orthanc-dicomweb) is not installed")
-    orthanc = Orthanc(tmp_path / "orthanc")
-    file = tmp_path / "orthanc" / "orthanc.json"
-    configuration = json.loads(file.read_text())
-    file.write_text(json.dumps({**configuration, "Plugins": [str(DICOMWEB_PLUGIN)]}))
-    peer = WebPeer(f"http://127.0.0.1:{configuration['HttpPort']}/dicom-web")
+    orthanc = Orthanc(tmp_path / "orthanc", plugins=[DICOMWEB])
+    peer = WebPeer(f"{orthanc.url}/dicom-web")
     jobs = [stored(spool, 1), stored(spool, 2, ComprehensiveSRStorage)]
     orthanc.start()
     try:
