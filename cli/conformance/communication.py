@@ -75,6 +75,13 @@ def _accepted() -> Iterator[tuple[str, ...]]:
     for context in supported_contexts(of_source=False, of_destination=True):
         if context.scp_role:
             yield _row(context, "SCU or SCP, where the caller is a destination")
+    known = {context.abstract_syntax for context in supported_contexts()}
+    for context in supported_contexts(of_source=True, may_retrieve=True):
+        if context.scp_role:
+            role = "SCU or SCP" if context.scu_role else "SCP"
+            yield _row(context, f"{role}, with C-GET, where the source may retrieve")
+        elif context.abstract_syntax not in known:
+            yield _row(context, "SCU, where the source may retrieve")
 
 
 def _proposed_by_delivery(objects: Mapping[ResultKind, Sequence[Sample]]) -> Iterator[tuple[str, ...]]:
@@ -104,9 +111,11 @@ def _named(uids: Iterable[str]) -> str:
 _ACCEPTANCE = text(f"""
     Closed by default: only callers named in `[[sources]]`, and destinations for reports of storage commitment, are
     accepted, by calling AE title, called AE title and, where configured, address. Sources may store and ask for
-    commitment; destinations that are no sources may send C-ECHO and reports only. A peer that is silent for
-    `listener.network_timeout_seconds` is dropped; a PDU longer than the maximum ends the association. Reports of
-    commitment to a source go to its `host`, port {Source.model_fields["port"].default} if not configured.
+    commitment, and query and retrieve where they have `may_retrieve`; destinations that are no sources may send C-ECHO
+    and reports only. A peer that is silent for `listener.network_timeout_seconds` is dropped; a PDU longer than the
+    maximum ends the association. Reports of commitment to a source go to its `host`, port
+    {Source.model_fields["port"].default} if not configured. For C-MOVE the listener requests an association with the
+    move destination and proposes the contexts of 4.8.
 
     Rejections (A-ASSOCIATE-RJ, PS3.8 Table 9-21):
 """)

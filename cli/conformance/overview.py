@@ -15,6 +15,7 @@ from pacs_listener.admission import STORAGE_CLASSES
 from worker.dicom_archive import _FIND, _GET, _MOVE
 
 _VERIFICATION = "1.2.840.10008.1.1"
+_RETRIEVED = "for sources with `may_retrieve`"
 _INGESTED = {
     "1.2.840.10008.5.1.4.1.1.1.1.1": "yes; ends as not analysed",
     "1.2.840.10008.5.1.4.1.1.7": "yes; ends as not analysed, our own are recognised",
@@ -58,9 +59,9 @@ def overview(objects: Mapping[ResultKind, Sequence[Sample]]) -> str:
     services = (
         (uid_name(_VERIFICATION), f"`{_VERIFICATION}`", "`pneumo echo`, `pneumo doctor`", "yes"),
         (uid_name(PUSH_MODEL), f"`{PUSH_MODEL}`", "for results, where configured", "for received images"),
-        (uid_name(_FIND), f"`{_FIND}`", "`pneumo pull`; confirmation of results, where configured", "no"),
-        (uid_name(_MOVE), f"`{_MOVE}`", "`pneumo pull`", "no"),
-        (uid_name(_GET), f"`{_GET}`", "`pneumo pull`, where configured", "no"),
+        (uid_name(_FIND), f"`{_FIND}`", "`pneumo pull`; confirmation of results, where configured", _RETRIEVED),
+        (uid_name(_MOVE), f"`{_MOVE}`", "`pneumo pull`", _RETRIEVED),
+        (uid_name(_GET), f"`{_GET}`", "`pneumo pull`, where configured", _RETRIEVED),
     )
     return "\n\n".join(
         (
@@ -129,6 +130,8 @@ MODEL = text("""
     flowchart LR
         modality(["Modality or router sends an image"]) -->|C-STORE| listener
         modality <-->|"N-ACTION, N-EVENT-REPORT"| listener
+        workstation(["Workstation asks for what is held"]) <-->|"C-FIND, C-GET, C-MOVE"| listener
+        listener -->|"C-STORE, for C-MOVE"| target(["Move destination"])
         operator(["Operator back-fills"]) --> pull
         pull["PULL"] -->|"C-FIND, C-MOVE, C-GET, QIDO-RS, WADO-RS"| archive(["Archive"])
         archive -->|C-STORE| listener
@@ -148,7 +151,8 @@ MODEL = text("""
     - **LISTENER** (`pneumo listen`) accepts associations of configured sources and destinations. It answers C-ECHO. It
       writes each received data set to disk without changing a byte, books it in the database, and only then answers
       C-STORE with success. It takes requests for storage commitment from sources and reports of storage commitment from
-      destinations. It never decodes pixels.
+      destinations. It answers queries and gives images and results back to sources that may retrieve. It never decodes
+      pixels.
     - **DELIVERY** (`pneumo work`) sends results to destinations by C-STORE or STOW-RS, asks them to confirm what they
       took (storage commitment, C-FIND or QIDO-RS, as configured), and reports storage commitment to sources that have
       an address for it.

@@ -21,9 +21,10 @@ SECURITY = text("""
 
     ### 7.3 Audit
 
-    Refused associations and instances, requests and reports of commitment, deliveries and what administrators do are
-    written to the service's own audit tables, not to an audit repository: audit messages of PS3.15 A.5 are not sent.
-    Logs, metrics, file names and Error Comments hold UIDs and row numbers, no attributes of patients.
+    Refused associations and instances, requests and reports of commitment, queries, retrievals, deliveries and what
+    administrators do are written to the service's own audit tables, not to an audit repository: audit messages of
+    PS3.15 A.5 are not sent. Logs, metrics, file names and Error Comments hold UIDs and row numbers, no attributes of
+    patients.
 
     ### 7.4 Others
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cli.conformance import statuses
 from cli.conformance.markdown import table, text
+from pacs_listener.query import MOST_INSTANCES, MOST_MATCHES
+from pacs_listener.retrieve import AT_ONCE
 
 
 def chapter() -> str:
@@ -31,6 +33,11 @@ def chapter() -> str:
             "### 4.7 DICOMweb as user agent",
             _WEB,
             table(("Transaction", "Resource", "Request", "Answers"), _TRANSACTIONS),
+            "### 4.8 Query and retrieve as SCP",
+            _QUERY_SCP,
+            table(("Level", "Unique key", "Other matching keys", "Other return keys"), _KEYS_OF_SCP),
+            table(("Status of C-FIND", "When"), _FIND_STATUSES),
+            table(("Status of C-GET and C-MOVE", "When"), _RETRIEVE_STATUSES),
         )
     )
 
@@ -42,10 +49,10 @@ _VERIFICATION = text("""
 
 _STORAGE_SCP = text("""
     Level 2 (full): every attribute, private ones included, is kept as received; nothing is coerced. The data set is
-    kept in the transfer syntax it came in. Images are kept for as long as the spool keeps them; this is no archive and
-    gives nothing back by query. Images that the model may not judge (laterals, other body parts, For Processing,
-    Secondary Capture and so on) are accepted and end as "not analysed". Results of our own that come back are
-    recognised, and analysed never.
+    kept in the transfer syntax it came in. Images are kept for as long as the spool keeps them; this is no archive,
+    although it gives back what it has (4.8). Images that the model may not judge (laterals, other body parts, For
+    Processing, Secondary Capture and so on) are accepted and end as "not analysed". Results of our own that come back
+    are recognised, and analysed never.
 """)
 
 _STORAGE_SCU = text("""
@@ -141,4 +148,54 @@ _TRANSACTIONS = (
         'multipart/related; type="application/dicom"; transfer-syntax=*',
         "200; parts in a transfer syntax that 6.1 does not list are refused",
     ),
+)
+
+_QUERY_SCP = text(f"""
+    For callers of a source with `may_retrieve`: images as received, and every DICOM result that was made of them, sent
+    or not. Study Root information model, hierarchical: a request names one unique key for each level above its own. No
+    relational queries, no fuzzy matching, no time zone adjustment; extended negotiation is ignored. Keys of the levels
+    above are matched and returned as well. Texts match with case and the wild cards `*` and `?`; Study Date as a day or
+    a range; UIDs as a list. Answers are in ISO_IR 192 with Retrieve AE Title and Instance Availability ONLINE.
+    Patient's Name, Study Time, Study ID, Series Number and Instance Number are not kept: they are returned empty, and a
+    value for one fails the query. Any other key is returned empty and not matched.
+
+    C-GET and C-MOVE send the data set's bytes as they are held where the peer accepts that transfer syntax. Between
+    Explicit and Implicit VR Little Endian they are encoded anew; nothing is decompressed. What no accepted context fits
+    counts as a failed sub-operation. C-MOVE goes to the AE titles of destinations of type `dicom` and of sources with a
+    `host`, over TLS where they have `tls`, each transfer syntax in a context of its own. C-CANCEL is heeded between
+    matches and between sub-operations. {AT_ONCE} retrievals may go on at once, and {MOST_INSTANCES:,} instances be
+    asked for. Queries and retrievals are audit events, with UIDs and counts and without the keys' values.
+""")
+
+_KEYS_OF_SCP = (
+    (
+        "STUDY",
+        "Study Instance UID",
+        "Patient ID, Issuer of Patient ID, Accession Number, Study Date, Modalities in Study",
+        "SOP Classes in Study, Number of Study Related Series, Number of Study Related Instances",
+    ),
+    ("SERIES", "Series Instance UID", "Modality", "Number of Series Related Instances"),
+    ("IMAGE", "SOP Instance UID", "SOP Class UID", "-"),
+)
+
+_FIND_STATUSES = (
+    ("0x0000", "no more matches"),
+    ("0xFF00", "a match"),
+    ("0xFF01", "a match; some keys were not matched"),
+    ("0xFE00", "cancelled"),
+    ("0xA700", f"more than {MOST_MATCHES} matches, none of which is sent"),
+    ("0xA900", "the identifier cannot be read, or lacks a unique key, or a UID or date in it is none"),
+    ("0xC000", "a value for a key that is not kept; or the database failed"),
+)
+
+_RETRIEVE_STATUSES = (
+    ("0x0000", "all sub-operations succeeded, or nothing matched"),
+    ("0xFF00", "after each sub-operation"),
+    ("0xFE00", "cancelled"),
+    ("0xB000", "some sub-operations failed or gave warnings"),
+    ("0xA701", f"more than {MOST_INSTANCES:,} instances"),
+    ("0xA702", "all sub-operations failed, the move destination cannot be reached, or too many retrievals go on"),
+    ("0xA801", "C-MOVE: the move destination is not configured"),
+    ("0xA900", "as with C-FIND"),
+    ("0xC000", "the database or the disk failed"),
 )

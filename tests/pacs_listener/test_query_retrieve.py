@@ -271,6 +271,26 @@ def test_a_retrieval_is_cancelled(house: House) -> None:
     assert last.NumberOfCompletedSuboperations == 1
 
 
+def test_a_peer_that_leaves_in_the_middle_is_let_go(house: House) -> None:
+    def leave(event: evt.Event) -> int:
+        transport = event.assoc.dul.socket
+        assert transport is not None
+        assert transport.socket is not None
+        transport.socket.shutdown(socket.SHUT_RDWR)
+        return 0x0000
+
+    contexts = (build_context(GET), build_context(DX), build_context(ComprehensiveSRStorage))
+    before = len(house.room.events("instances.retrieved"))
+    with calling(house, *contexts, scp=(DX, ComprehensiveSRStorage), store=leave) as association:
+        list(association.send_c_get(keys("STUDY", StudyInstanceUID=house.study_uid), GET))
+    deadline = time.monotonic() + 5
+    while len(house.room.events("instances.retrieved")) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    data = house.room.events("instances.retrieved")[-1].data
+    assert (data["completed"], data["failed"], data["not_sent"]) == (0, 1, 1)
+
+
 def test_movescu_moves_to_a_configured_peer_over_tls(house: House, tmp_path: Path) -> None:
     asked = ("QueryRetrieveLevel=SERIES", f"StudyInstanceUID={house.study_uid}")
     series = f"SeriesInstanceUID={house.image.SeriesInstanceUID}"
