@@ -6,11 +6,21 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from core.destinations import (
+    DICOMArchive,
+    DICOMDestination,
+    DICOMwebArchive,
+    DICOMwebDestination,
+    FolderDestination,
+    HL7Destination,
+    Route,
+    WebhookDestination,
+)
 from core.errors import ConfigurationError
+from core.fields import TLS
 from core.settings import (
     APISettings,
     DeliverySettings,
-    Destination,
     ListenerSettings,
     Settings,
     Source,
@@ -91,8 +101,11 @@ def test_addresses_with_passwords_are_not_shown() -> None:
 
 @pytest.mark.parametrize(
     "section",
-    [Settings, Source, Destination, ListenerSettings, WorkerSettings, DeliverySettings, APISettings],
-)
+    [
+        Settings, Source, DICOMDestination, DICOMwebDestination, FolderDestination, WebhookDestination, HL7Destination,
+        DICOMArchive, DICOMwebArchive, Route, TLS, ListenerSettings, WorkerSettings, DeliverySettings, APISettings,
+    ],
+)  # fmt: skip
 def test_every_setting_has_a_reader(section: type[BaseModel]) -> None:
     packages = ("api", "audit", "cli", "core", "pacs_listener", "worker")
     code = "\n".join(
@@ -101,7 +114,7 @@ def test_every_setting_has_a_reader(section: type[BaseModel]) -> None:
         for path in (ROOT / package).rglob("*.py")
         if path.name != "settings.py"
     )
-    # Settings.database, Settings.spool and Settings.models
-    read_by_properties = {"database_url", "spool_url", "models_folder"}
+    # Settings.database, spool, models and retry_policy
+    read_by_properties = {"database_url", "spool_url", "models_folder", "retry"}
     unread = [name for name in section.model_fields if not re.search(rf"\.{name}\b", code)]
     assert set(unread) <= read_by_properties
