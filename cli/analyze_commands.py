@@ -18,6 +18,7 @@ from core.errors import FailedForGood
 from core.logs import configure_logs
 from core.records import Analysis, Finding, Outcome, ResultKind
 from core.settings import load_settings
+from core.wording import percent
 
 if TYPE_CHECKING:
     from worker.pipeline import Analysed
@@ -133,8 +134,8 @@ def _print(rows: list[dict[str, Any]], out: Path | None) -> None:
         table.add_row(
             Path(row["path"]).name,
             row["outcome"].replace("_", " "),
-            "" if probability is None else f"{probability:.1%}",
-            "" if threshold is None else f"{threshold:.1%}",
+            "" if probability is None else percent(probability),
+            "" if threshold is None else percent(threshold),
             ", ".join(row["reasons"] + row["warnings"]),
         )
     console.print(table)

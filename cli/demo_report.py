@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cli.demo import Demo, Journey
 from core.records import ResultKind
+from core.wording import percent
 
 _COLOURS = {"positive": "red", "negative": "green", "not_analysed": "yellow", "failed": "bold red"}
 
@@ -28,7 +29,7 @@ def show(console: Console, journeys: Sequence[Journey], overlays: Path, demo: De
             journey.pushed.patient_id,
             _tail(journey.pushed.study_instance_uid),
             f"[{_COLOURS[outcome]}]{outcome.replace('_', ' ')}[/]",
-            "" if probability is None else f"{probability:.1%}",
+            "" if probability is None else percent(probability),
             ", ".join(prediction["reasons"] + prediction["warnings"]),
             str(journey.received[ResultKind.SECONDARY_CAPTURE]),
             str(journey.received[ResultKind.REPORT]),
