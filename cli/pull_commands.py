@@ -129,6 +129,7 @@ def _warn_of_a_stranger(console: Console, settings: Settings, archive: DICOMArch
             f"our listener refuses {archive.ae_title}, which is in the ae_titles of no [[sources]] section: "
             "no image will arrive unless the archive sends them under another AE title",
             style="yellow",
+            markup=False,
         )
 
 

@@ -125,7 +125,7 @@ def test_by_move_through_the_listener(home: Path) -> None:
         configure(home, 'ae_title = "QR"', 'host = "127.0.0.1"', f"port = {scp.port}")
         moved = pull(*MARCH)
         assert (moved["done"], moved["images"]) == (3, 4)
-        assert "refuses QR, which is in the ae_titles of no" in moved["said"]
+        assert "refuses QR, which is in the ae_titles of no [[sources]]" in moved["said"]
         assert len(room.instances()) == 4
 
 
