@@ -30,7 +30,7 @@ _ADVICE = {
     "no_connection": "cannot be reached: is it running, and are host and port right?",
     "no_image_was_taken": _LISTENER,
     "sub_operations_impossible": _LISTENER,
-    "tls_failed": "and we do not agree on TLS: check ca, certificate and key",
+    "tls_refused": "and we do not agree on TLS: check ca, certificate and key",
     "too_many_matches": "has more studies on one day than can be right",
     "unknown_host": "has a host name that nobody knows",
 }

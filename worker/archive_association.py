@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,16 +11,15 @@ from typing import Any
 
 import pydicom.config
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config, build_context, build_role, evt
+from pynetdicom import _config, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from core.destinations import DICOMArchive
 from core.errors import RetryLater
-from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from core.tls import client_context
 from worker.archive import MOST_OBJECT_BYTES
+from worker.scu import Handler, request_association
 
 _PDU_BYTES = 131072
 _SLACK_BYTES = 1024  # PS3.8 D.1.1: some senders leave PDV headers out of the maximum length
@@ -48,7 +47,7 @@ def open_association(
         folder: where data sets are written as they arrive.
 
     Raises:
-        RetryLater: ``unknown_host``, ``tls_failed``, ``no_association``, ``association_rejected``,
+        RetryLater: ``unknown_host``, ``tls_refused``, ``no_association``, ``association_rejected``,
             ``association_rejected_for_now`` or ``no_accepted_context``.
         ConfigurationError: a file of ``archive.tls`` cannot be used.
     """
@@ -70,34 +69,28 @@ def _request(
     on_store: Callable[[Event], int] | None,
     storage_classes: Sequence[str],
 ) -> Association:
-    tls = None if archive.tls is None else client_context(archive.tls)
-    ae = AE(ae_title=calling_ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_pdu_size = _PDU_BYTES
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = archive.timeout_seconds
-    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _prepare_connection)]
+    handlers: list[Handler] = [(evt.EVT_CONN_OPEN, _bound_what_is_read)]
     if on_store is not None:
         handlers.append((evt.EVT_C_STORE, on_store))
     try:
-        association = ae.associate(
+        association = request_association(
             archive.host,
             archive.port,
-            contexts=[build_context(*context) for context in contexts],
             ae_title=archive.ae_title,
-            ext_neg=[build_role(each, scp_role=True) for each in storage_classes],
-            evt_handlers=handlers,
-            tls_args=None if tls is None else (tls, archive.host),
+            calling_ae_title=calling_ae_title,
+            contexts=contexts,
+            timeout_seconds=archive.timeout_seconds,
+            tls=archive.tls,
+            provider_of=storage_classes,
+            handlers=handlers,
+            maximum_pdu_bytes=_PDU_BYTES,
         )
+    except ssl.SSLError as exc:
+        raise RetryLater("tls_refused") from exc
     except OSError as exc:
         raise RetryLater("unknown_host") from exc
     if not association.is_established:
-        if tls is not None and tls.failure is not None:
-            raise RetryLater("tls_failed") from tls.failure
         raise _why_not(association)
-    # As in worker.scu: pynetdicom's own thread would take an answer now and then.
-    take = association.dimse.get_msg
-    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
     return association
 
 
@@ -113,12 +106,11 @@ def _why_not(association: Association) -> RetryLater:
     return RetryLater("association_rejected_for_now" if for_now else "association_rejected", reason)
 
 
-def _prepare_connection(event: Event) -> None:
-    """Send at once, and read no PDU or message longer than agreed: pynetdicom reads whatever length is claimed."""
+def _bound_what_is_read(event: Event) -> None:
+    """No PDU or message longer than agreed: pynetdicom reads whatever length is claimed."""
     transport = event.assoc.dul.socket
     if transport is None or transport.socket is None:
         return
-    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     receive, dimse = transport.recv, event.assoc.dimse
 
     def receive_bounded(nr_bytes: int) -> bytearray:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
@@ -34,10 +34,8 @@ from core.commitment import (
 )
 from core.destinations import DICOMDestination
 from core.errors import ConfigurationError, FailedForGood, LeaseLost, RetryLater
-from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from core.logs import get_logger
 from core.settings import Settings, Source
-from core.tls import client_context
 from worker.answers import pause_before_retry
 from worker.scu import request_association
 
@@ -240,23 +238,20 @@ def _associated_as_provider(source: Source | None, job: CommitmentJob) -> Iterat
     """
     if source is None or not source.host:
         raise FailedForGood("unknown_source" if source is None else "no_address")
-    ae = AE(ae_title=job.called_ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = _MODALITY_SECONDS
     try:
-        association = ae.associate(
+        association = request_association(
             source.host,
             source.port,
-            contexts=[build_context(PUSH_MODEL)],
             ae_title=job.calling_ae_title,
-            ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-            tls_args=None if source.tls is None else (client_context(source.tls), source.host),
+            calling_ae_title=job.called_ae_title,
+            contexts=[(PUSH_MODEL, None)],
+            timeout_seconds=_MODALITY_SECONDS,
+            tls=source.tls,
+            provider_of=[PUSH_MODEL],
         )
+    except ssl.SSLError as exc:
+        raise RetryLater("tls_refused") from exc
     except OSError as exc:
         raise RetryLater("unknown_host") from exc
-    # As in worker.scu: pynetdicom's own thread would take an answer now and then.
-    take = association.dimse.get_msg
-    association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
     with _closing(association):
         yield association

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from pynetdicom import AE, build_context, evt
+from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
 from core.fields import TLS
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from core.tls import client_context
+
+Handler = tuple[Any, Callable[[Event], Any]]
 
 
 def request_association(
@@ -23,6 +26,9 @@ def request_association(
     contexts: Sequence[tuple[str, str | None]],
     timeout_seconds: float,
     tls: TLS | None = None,
+    provider_of: Sequence[str] = (),
+    handlers: Sequence[Handler] = (),
+    maximum_pdu_bytes: int | None = None,
 ) -> Association:
     """Ask once; whether the association is established is for the caller to see.
 
@@ -30,6 +36,9 @@ def request_association(
         contexts: pairs of SOP class and transfer syntax, each a presentation context of its own, so that the acceptor
             cannot choose between syntaxes; None offers the usual uncompressed ones.
         timeout_seconds: for the connection, the association, each answer, and silence on the line.
+        provider_of: SOP classes in which we propose to be the SCP (PS3.7 D.3.3.4).
+        handlers: pynetdicom's pairs of event and function.
+        maximum_pdu_bytes: that we receive; pynetdicom's 16 KiB where None.
 
     Raises:
         OSError: the host's name is not known; as ssl.SSLError, TLS failed: one does not accept the other's certificate,
@@ -41,12 +50,15 @@ def request_association(
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_seconds
+    if maximum_pdu_bytes is not None:
+        ae.maximum_pdu_size = maximum_pdu_bytes
     association = ae.associate(
         host,
         port,
         contexts=[build_context(*context) for context in contexts],
         ae_title=ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        ext_neg=[build_role(sop_class, scp_role=True) for sop_class in provider_of],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), *handlers],
         tls_args=(context, host) if context is not None else None,
     )
     if association.is_established:

@@ -171,7 +171,7 @@ class WebArchive:
             finally:
                 response.close()
         except SSLError as exc:
-            raise RetryLater("tls_failed") from exc
+            raise RetryLater("tls_refused") from exc
         except (NewConnectionError, ConnectTimeoutError) as exc:
             raise RetryLater("no_connection") from exc
         except HTTPError as exc:
