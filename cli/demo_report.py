@@ -18,7 +18,7 @@ _COLOURS = {"positive": "red", "negative": "green", "not_analysed": "yellow", "f
 
 
 def show(console: Console, journeys: Sequence[Journey], overlays: Path, demo: Demo) -> None:
-    table = Table("patient", "study", "outcome", "certainty", "warnings", "SC", "SR", "seconds")
+    table = Table("patient", "study", "outcome", "certainty %", "warnings", "SC", "SR", "seconds")
     for journey in journeys:
         prediction = journey.prediction
         if prediction is None:
@@ -29,7 +29,7 @@ def show(console: Console, journeys: Sequence[Journey], overlays: Path, demo: De
             journey.pushed.patient_id,
             _tail(journey.pushed.study_instance_uid),
             f"[{_COLOURS[outcome]}]{outcome.replace('_', ' ')}[/]",
-            "" if probability is None else percent(probability),
+            "" if probability is None else percent(probability).removesuffix(" %"),
             ", ".join(prediction["reasons"] + prediction["warnings"]),
             str(journey.received[ResultKind.SECONDARY_CAPTURE]),
             str(journey.received[ResultKind.REPORT]),
