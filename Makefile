@@ -14,7 +14,7 @@ demo: $(READY) ## Push sample radiographs through the whole service on this mach
 	@$(BIN)/pneumo demo
 
 test: lint ## Lint, types, import rules and every test whose services are on this machine.
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## Lint, types and import rules alone.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -1,10 +1,12 @@
-"""``/health``: is this process up, and can the service do its work? Neither needs a key, neither tells why."""
+"""``/health``: is this process up, can it predict, can the service do all its work? None needs a key or tells why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from importlib.metadata import version
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
@@ -39,6 +41,18 @@ class Readiness(BaseModel):
     components: dict[str, State]
 
 
+class Health(BaseModel):
+    """As the prediction service's clients know it."""
+
+    status: Literal["healthy", "unhealthy"]
+    api_version: str
+    model_loaded: bool
+
+
+_FOR_PREDICTIONS = ("database", "schema", "spool", "model")
+"""Without the broker answers come later, by the sweeper; without the delivery worker as ever."""
+
+
 class NotReady(Exception):
     """A component answers, and what it answers is not good enough."""
 
@@ -51,6 +65,30 @@ def health_router(settings: Settings, database: Database) -> APIRouter:
     @router.get("/live", summary="Is this process up?", responses={200: json_example(Liveness(status=State.OK))})
     def live() -> Liveness:
         return Liveness(status=State.OK)
+
+    release = version("pneumo")
+    healthy = Health(status="healthy", api_version=release, model_loaded=True)
+    unhealthy = Health(status="unhealthy", api_version=release, model_loaded=False)
+
+    @router.get(
+        "",
+        summary="Can images be predicted?",
+        responses={
+            200: json_example(healthy),
+            503: {
+                "model": Health,
+                "description": "No model answers, or images cannot be kept.",
+                **json_example(unhealthy),
+            },
+        },
+    )
+    def health(response: Response) -> Health:
+        states = readiness.get().components
+        loaded = states["model"] is State.OK
+        if all(states[name] is State.OK for name in _FOR_PREDICTIONS):
+            return healthy
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return unhealthy.model_copy(update={"model_loaded": loaded})
 
     good = Readiness(status=State.OK, components=dict.fromkeys(checks, State.OK))
     bad = Readiness(status=State.FAILING, components=good.components | {"broker": State.FAILING})

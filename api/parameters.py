@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.cursors import decode_cursor
-from audit.models import Role
-from audit.queries import PageKey, PredictionFilter
-from core.records import Outcome
+from api.cursors import decode_cursor, decode_place, encode_place
+from api.problems import Code, Refusal
+from api.security import Caller
+from audit.listing import Page, PageKey, Sort
+from core.scopes import Scope
 
 
 def _utc(moment: datetime) -> datetime:
@@ -32,7 +34,7 @@ def _ours(cursor: str) -> str:
     return cursor
 
 
-class _Page(BaseModel):
+class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cursor: Annotated[str, Field(max_length=64), AfterValidator(_ours)] | None = Field(
@@ -41,38 +43,62 @@ class _Page(BaseModel):
     limit: int = Field(50, ge=1, le=200)
 
     @property
-    def after(self) -> PageKey | None:
+    def after(self) -> tuple[datetime, int] | None:
         """Where the page before ended."""
         return None if self.cursor is None else decode_cursor(self.cursor)
 
 
-class PredictionQuery(_Page):
-    patient_id: Word | None = Field(None, description="Exactly as received with the image.")
-    issuer_of_patient_id: Word | None = None
-    study_instance_uid: UID | None = None
-    outcome: Outcome | None = None
-    warning: Word | None = Field(None, description="Code of a warning beside the prediction.")
-    reason: Word | None = Field(None, description="Code of a reason why there is none.")
-    model: Word | None = Field(None, description="Name or Device UID.")
-    role: Role = Field(Role.ACTIVE, description="`shadow` lists what models on trial said, which was never reported.")
-    source: Word | None = None
-    received_from: Moment | None = Field(None, description="Inclusive.")
-    received_before: Moment | None = Field(None, description="Exclusive.")
-    created_from: Moment | None = Field(None, description="Inclusive.")
-    created_before: Moment | None = Field(None, description="Exclusive.")
+TimeSort = Literal[Sort.NEWEST, Sort.OLDEST]
+_OF_A_PATIENT = ("patient_id", "issuer_of_patient_id", "accession_number")
 
-    @property
-    def chosen(self) -> PredictionFilter:
-        return PredictionFilter(**self.model_dump(exclude={"cursor", "limit"}))
+
+class FilterQuery(BaseModel):
+    """What all lists and their exports have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    _not_filters: ClassVar[frozenset[str]] = frozenset({"cursor", "limit", "count", "sort", "format"})
+
+    sort: Sort = Sort.NEWEST
 
     @property
     def without_patient(self) -> dict[str, object]:
         """The filters given, for the record of the read; of a patient only that one was asked for."""
-        given = self.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_defaults=True)
-        return given | {name: "(given)" for name in ("patient_id", "issuer_of_patient_id") if name in given}
+        return self._asked | {name: "(given)" for name in _OF_A_PATIENT if name in self._asked}
+
+    @property
+    def _asked(self) -> dict[str, object]:
+        return self.model_dump(mode="json", exclude=set(self._not_filters), exclude_defaults=True)
+
+    def refuse_searching_for_patients(self, caller: Caller) -> None:
+        """Raises Refusal: whoever sees patients masked would learn by searching who they are."""
+        given = [name for name in _OF_A_PATIENT if getattr(self, name, None) is not None]
+        if given and not caller.may(Scope.PHI_READ):
+            raise Refusal(
+                HTTPStatus.FORBIDDEN,
+                Code.SCOPE_MISSING,
+                f"Searching by {', '.join(given)} needs the scope {Scope.PHI_READ}.",
+            )
 
 
-class EventQuery(_Page):
-    kind: Word | None = Field(None, description="For instance `association.refused`.")
-    subject: Word | None = Field(None, description="The UID or row the event is about.")
-    since: Moment | None = Field(None, description="Inclusive.")
+class ListQuery(FilterQuery):
+    """Pages of a list. Cursors hold for the sort and the filters that they came with."""
+
+    cursor: str | None = Field(
+        None, max_length=64, description="The `next` of the page before; leave it out for the first."
+    )
+    limit: int = Field(50, ge=1, le=200)
+    count: bool = Field(False, description="Answer `total` as well: how many there are on all pages.")
+
+    @property
+    def page(self) -> Page:
+        """One row more than is shown tells whether there is a next page. Raises Refusal for a foreign cursor."""
+        after = None
+        if self.cursor is not None:
+            try:
+                after = decode_place(self.cursor, self.sort, self._asked)
+            except ValueError as exc:
+                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, f"cursor: {exc}") from exc
+        return Page(self.limit + 1, self.sort, after)
+
+    def next_after(self, key: PageKey) -> str:
+        return encode_place(key, self.sort, self._asked)

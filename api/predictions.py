@@ -8,50 +8,56 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Query
 
 from api import examples
-from api.cursors import encode_cursor
-from api.parameters import PredictionQuery, RowId
+from api.list_queries import PredictionQuery
+from api.masking import for_caller
+from api.parameters import RowId
 from api.schemas import PredictionDetail, PredictionPage, PredictionSummary
-from api.security import Authenticated, record_read
+from api.security import Reader, record_read
 from api.state import DatabaseOfApp
-from audit.queries import find_predictions, get_prediction
+from audit.queries import count_predictions, delivery_states, find_predictions, get_prediction, key_of
 
 router = APIRouter(prefix="/v1/predictions", tags=["audit"])
 
 
 @router.get(
     "",
-    summary="List predictions, newest first",
-    responses=examples.answers(examples.PREDICTION_PAGE, HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY),
+    summary="List predictions",
+    responses=examples.answers(examples.PREDICTION_PAGE, *examples.OF_A_LIST),
 )
 def list_predictions(
-    database: DatabaseOfApp, caller: Authenticated, query: Annotated[PredictionQuery, Query()]
+    database: DatabaseOfApp, caller: Reader, query: Annotated[PredictionQuery, Query()]
 ) -> PredictionPage:
-    """All filters that are given must hold. Rows that arrive while you page stand before the first page."""
+    """All filters that are given must hold. Rows that arrive while you page move nothing: newest first, they stand
+    before the first page; oldest first, they follow on the last."""
+    query.refuse_searching_for_patients(caller)
+    page = query.page
     with database.read() as session:
-        rows = find_predictions(session, query.chosen, limit=query.limit + 1, after=query.after)
+        rows = find_predictions(session, query.chosen, page)
+        states = delivery_states(session, [row.id for row in rows])
+        total = count_predictions(session, query.chosen, query.sort) if query.count else None
     shown = rows[: query.limit]
     record_read(
         database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
     )
-    return PredictionPage(
-        items=[PredictionSummary.of(row) for row in shown],
-        next=encode_cursor(shown[-1].created_at, shown[-1].id) if len(rows) > len(shown) else None,
+    answer = PredictionPage(
+        items=[PredictionSummary.of(row, states[row.id]) for row in shown],
+        next=query.next_after(key_of(shown[-1], query.sort)) if len(rows) > len(shown) else None,
+        total=total,
     )
+    return for_caller(answer, caller)
 
 
 @router.get(
     "/{prediction_id}",
     summary="Everything about one prediction",
-    responses=examples.answers(
-        examples.PREDICTION, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY
-    ),
+    responses=examples.answers(examples.PREDICTION, *examples.OF_ONE),
 )
 def show_prediction(
-    database: DatabaseOfApp, caller: Authenticated, prediction_id: Annotated[RowId, Path()]
+    database: DatabaseOfApp, caller: Reader, prediction_id: Annotated[RowId, Path()]
 ) -> PredictionDetail:
     with database.read() as session:
         row = get_prediction(session, prediction_id)
     if row is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no prediction {prediction_id}.")
     record_read(database, caller, subject=row.instance.sop_instance_uid, prediction=prediction_id)
-    return PredictionDetail.of_row(row)
+    return for_caller(PredictionDetail.of_row(row), caller)

@@ -1,71 +1,71 @@
-"""Who is asking. Every route that tells anything about images takes a ``Caller``, and so needs a key."""
+"""What callers may do. Every route that tells or changes anything names the scopes it needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends
 
-from api.state import DatabaseOfApp
-from audit.api_keys import name_of_key
+from api.access import Access, AccessOfApp
+from api.callers import Caller as Caller  # noqa: PLC0414 - its type stands beside the dependencies below
+from api.callers import FoundCaller, no_credentials, record_refusal
+from api.problems import Code, Refusal
 from audit.events import record_event
 from audit.session import Database
-from core.logs import get_logger
-
-log = get_logger("api")
-
-_BEARER = HTTPBearer(auto_error=False, description="`Authorization: Bearer pneumo_...`, from `pneumo keys create`.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key where that is easier to send.")
+from core.scopes import Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A request with a valid key."""
-
-    key_name: str
-    address: str
-    route: str
-    """The path's pattern, without what the caller filled in."""
-
-
-def _caller(
-    request: Request,
-    database: DatabaseOfApp,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
-    header: Annotated[str | None, Depends(_HEADER)],
-) -> Caller:
-    address = request.client.host if request.client else ""
-    presented = bearer.credentials if bearer else header
-    with database.read() as session:
-        name = name_of_key(session, presented) if presented else None
-    if name is None:
-        if presented:
-            log.warning("api_key_refused", address=address)
-        raise HTTPException(
-            HTTPStatus.UNAUTHORIZED,
-            "Give a valid API key as `Authorization: Bearer ...` or `X-API-Key: ...`; `pneumo keys create` makes one.",
-            {"WWW-Authenticate": "Bearer"},
-        )
-    return Caller(name, address, request.scope["route"].path)
+def _caller(found: FoundCaller) -> Caller:
+    if found is None:
+        raise no_credentials()
+    return found
 
 
 Authenticated = Annotated[Caller, Depends(_caller)]
+"""Anybody known, whatever they may do."""
+
+
+def requires(*scopes: Scope) -> Callable[[Access, Caller], Caller]:
+    """A dependency: the caller, who has all these scopes."""
+
+    def with_scopes(access: AccessOfApp, caller: Authenticated) -> Caller:
+        return permitted(access, caller, *scopes)
+
+    with_scopes.scopes = scopes  # type: ignore[attr-defined]  # for the OpenAPI document
+    return with_scopes
+
+
+def permitted(access: Access, caller: Caller, *scopes: Scope) -> Caller:
+    """The caller; raises Refusal where one of the scopes is missing."""
+    if missing := [scope for scope in scopes if scope not in caller.scopes]:
+        record_refusal(access, caller.address, caller.route, f"{Code.SCOPE_MISSING} {missing[0]}", actor=caller.name)
+        raise Refusal(HTTPStatus.FORBIDDEN, Code.SCOPE_MISSING, f"This needs the scope {', '.join(missing)}.")
+    return caller
+
+
+Reader = Annotated[Caller, Depends(requires(Scope.AUDIT_READ))]
+Predictor = Annotated[Caller, Depends(requires(Scope.PREDICT))]
+FeedbackWriter = Annotated[Caller, Depends(requires(Scope.FEEDBACK_WRITE))]
+Operator = Annotated[Caller, Depends(requires(Scope.JOBS_WRITE))]
+Administrator = Annotated[Caller, Depends(requires(Scope.ADMIN))]
 
 
 def record_read(database: Database, caller: Caller, *, subject: str = "", **data: object) -> None:
     """Call before answering with anything about a patient: what cannot be recorded is not shown.
 
-    ``data`` must hold no attribute of a patient.
+    A caller who sees masked patients reads nothing about any, and leaves no event. ``data`` must hold no attribute of
+    a patient.
     """
+    if not caller.may(Scope.PHI_READ):
+        return
     with database.write() as session:
         record_event(
             session,
             "api.read",
             subject=subject,
-            actor=caller.key_name,
+            actor=caller.name,
             route=caller.route,
             address=caller.address,
             **data,

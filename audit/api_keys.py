@@ -10,35 +10,75 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
+from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from audit.events import record_event
+from audit.events import PROCESS, record_event
 from audit.models import APIKey, now
+from core.scopes import Scope
 
+ANONYMOUS = "anonymous"
+"""Names callers without credentials in the audit trail."""
+_RESERVED = frozenset({ANONYMOUS, PROCESS})
 _NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
 _KEY = re.compile(r"pneumo_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 
 
-def create_key(session: Session, name: str, actor: str) -> str:
-    """The new key, which cannot be had again.
+class KeyFault(StrEnum):
+    """Why a key opens nothing: for our records. Whoever presented it is told none of this."""
+
+    UNKNOWN = "unknown"
+    """No key, none of ours, or its secret is wrong."""
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+def create_key(
+    session: Session, name: str, actor: str, scopes: Collection[Scope], expires_at: datetime | None = None
+) -> str:
+    """The new key, which cannot be had again. Raises ValueError as ``add_key`` does."""
+    return add_key(session, name, actor, scopes, expires_at)[1]
+
+
+def add_key(
+    session: Session, name: str, actor: str, scopes: Collection[Scope], expires_at: datetime | None = None
+) -> tuple[APIKey, str]:
+    """The row, and the new key.
 
     Raises:
-        ValueError: the name is taken, also by a revoked key (events name their actor by it), or is no name.
+        ValueError: the name is taken, also by a revoked key (events name their actor by it), or is no name; or the key
+            could never be used.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"a key's name has 1 to 64 letters, digits, blanks, dots, dashes or underscores, got {name!r}")
+    if name in _RESERVED:
+        raise ValueError(f"{name!r} is how the audit trail names a caller without a key; choose another name")
     if session.scalar(select(APIKey.id).where(APIKey.name == name)) is not None:
         raise ValueError(f"there is or was a key named {name!r}; choose another name, the audit trail tells keys by it")
+    if not scopes:
+        raise ValueError("a key needs at least one scope")
+    if expires_at is not None and expires_at <= now():
+        raise ValueError(f"the key would have expired at {expires_at:%Y-%m-%d %H:%M}; give a moment to come")
     prefix, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    session.add(APIKey(name=name, prefix=prefix, sha256=_digest(secret)))
-    record_event(session, "key.created", subject=name, actor=actor, prefix=prefix)
-    return f"pneumo_{prefix}_{secret}"
+    granted = sorted(set(scopes))
+    key = APIKey(name=name, prefix=prefix, sha256=_digest(secret), scopes=granted, expires_at=expires_at)
+    session.add(key)
+    session.flush()
+    record_event(
+        session, "key.created", subject=name, actor=actor, prefix=prefix, scopes=granted,
+        expires_at=expires_at.isoformat() if expires_at else None,
+    )  # fmt: skip
+    return key, f"pneumo_{prefix}_{secret}"
 
 
-def revoke_key(session: Session, name: str, actor: str) -> None:
-    """From the commit on the key opens nothing. Revoking it again changes nothing.
+def revoke_key(session: Session, name: str, actor: str) -> APIKey:
+    """From the commit on neither the key nor a session that was opened with it opens anything.
+
+    Revoking it again changes nothing.
 
     Raises:
         ValueError: there is no key of this name.
@@ -49,22 +89,62 @@ def revoke_key(session: Session, name: str, actor: str) -> None:
     if key.revoked_at is None:
         key.revoked_at = now()
         record_event(session, "key.revoked", subject=name, actor=actor, prefix=key.prefix)
+    return key
 
 
 def list_keys(session: Session) -> list[APIKey]:
     return list(session.scalars(select(APIKey).order_by(APIKey.id)))
 
 
-def name_of_key(session: Session, presented: str) -> str | None:
-    """The name of the valid key a caller presents; None where it is unknown, wrong or revoked."""
+def key_named(session: Session, name: str) -> APIKey | None:
+    return session.scalar(select(APIKey).where(APIKey.name == name))
+
+
+def key_of(session: Session, presented: str) -> APIKey | None:
+    """The valid key a caller presents; None where it is unknown, wrong, revoked or expired."""
+    found = look_up(session, presented)
+    return found if isinstance(found, APIKey) else None
+
+
+def look_up(session: Session, presented: str) -> APIKey | KeyFault:
+    """The valid key a caller presents, or what is wrong with it."""
     parts = _KEY.fullmatch(presented)
     if parts is None:
-        return None
+        return KeyFault.UNKNOWN
     prefix, secret = parts.groups()
-    key = session.scalar(select(APIKey).where(APIKey.prefix == prefix, APIKey.revoked_at.is_(None)))
-    if key is None or not hmac.compare_digest(key.sha256, _digest(secret)):
-        return None
-    return key.name
+    key = session.scalar(select(APIKey).where(APIKey.prefix == prefix))
+    # The secret is compared in any case: how long the answer takes tells nothing about which prefixes there are.
+    right = hmac.compare_digest(key.sha256 if key else "0" * 64, _digest(secret))
+    return fault_of(key) or key if key is not None and right else KeyFault.UNKNOWN
+
+
+def fault_of(key: APIKey) -> KeyFault | None:
+    """Why a key that is known opens nothing (any more); None while it is valid."""
+    if key.revoked_at is not None:
+        return KeyFault.REVOKED
+    return KeyFault.EXPIRED if key.expires_at is not None and key.expires_at <= now() else None
+
+
+def prefix_of(presented: str) -> str:
+    """The part that may be shown; empty where this is no key."""
+    parts = _KEY.fullmatch(presented)
+    return parts[1] if parts else ""
+
+
+def used_lately(key: APIKey) -> bool:
+    """This minute's use is on record."""
+    return key.last_used_at is not None and key.last_used_at >= _this_minute()
+
+
+def note_use(session: Session, key: APIKey) -> None:
+    """One of those who come at once in a new minute writes it, the others find nothing to do."""
+    minute = _this_minute()
+    not_noted = or_(APIKey.last_used_at.is_(None), APIKey.last_used_at < minute)
+    session.execute(update(APIKey).where(APIKey.id == key.id, not_noted).values(last_used_at=minute))
+
+
+def _this_minute() -> datetime:
+    return now().replace(second=0, microsecond=0)
 
 
 def _digest(secret: str) -> str:

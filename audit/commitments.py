@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.orm import Session
 
 from audit.events import record_event
 from audit.leases import is_due, mark_lost_messages, settle, take
-from audit.models import CommitmentRequest, CommitmentState, Instance, ResultObject, now
+from audit.models import CommitmentRequest, CommitmentState, Instance, ResultObject, Upload, now
 
 _CLAIM_LOCK = 7_385_666  # of PostgreSQL's advisory locks; audit/model_versions.py has the number before it
 
@@ -82,11 +82,15 @@ def book_request(
 
 
 def look_up(session: Session, references: Sequence[Reference]) -> Holding:
+    """What was erased we have no more; an upload is nobody's who asks."""
     uids = [sop_instance_uid for _, sop_instance_uid in references]
     known: dict[str, str] = {}
-    for table in (ResultObject, Instance):
+    uploaded = select(Upload.id).where(Upload.instance_id == Instance.id).exists()
+    for table, ours in ((ResultObject, true()), (Instance, ~uploaded)):
         rows = session.execute(
-            select(table.sop_instance_uid, table.sop_class_uid).where(table.sop_instance_uid.in_(uids))
+            select(table.sop_instance_uid, table.sop_class_uid).where(
+                table.sop_instance_uid.in_(uids), table.spool_name != "", ours
+            )
         )
         known.update((sop_instance_uid, sop_class_uid) for sop_instance_uid, sop_class_uid in rows)
     held, missing = [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 
 from sqlalchemy import Select, func, select
@@ -17,6 +18,8 @@ from core.records import DeliveryJob, DeliveryState
 
 RECALLED = "recalled"
 """Last error of what must not go out any more."""
+ERASED = "erased"
+"""Last error of what was to be sent again and is not there any more."""
 
 _ONE_AT_A_TIME: Mapping[str, int] = MappingProxyType({})
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
@@ -153,28 +156,58 @@ def select_deliveries(chosen: DeliveryFilter) -> Select[Delivery]:
     return statement
 
 
-def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> list[int]:
-    """Make deliveries due now, at the destination they always had.
+class RequeueFate(StrEnum):
+    """What comes of asking for another delivery; nothing is changed unless it is requeued."""
 
-    Left alone: those under a running lease, those still held until their study is idle, and those of a recalled model.
-    """
+    REQUEUED = "requeued"
+    """Due now, at the destination it always had."""
+    UNDER_WAY = "under_way"
+    """A worker has it."""
+    HELD = "held"
+    """Until its study is idle."""
+    RECALLED = "recalled"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    delivery: Delivery
+    fate: RequeueFate
+
+
+def requeue_deliveries(session: Session, chosen: DeliveryFilter, actor: str) -> list[int]:
+    """Make deliveries due now; returns the ids of those that this was possible for."""
+    deliveries = session.scalars(select_deliveries(chosen).with_for_update(of=Delivery))
+    return [row.id for row in deliveries if _requeue(session, row, actor) is RequeueFate.REQUEUED]
+
+
+def requeue_delivery(session: Session, delivery_id: int, actor: str) -> Requeued | None:
+    """None where there is no such delivery."""
+    one = select_deliveries(DeliveryFilter(ids=[delivery_id])).with_for_update(of=Delivery)
+    delivery = session.scalar(one)
+    return None if delivery is None else Requeued(delivery, _requeue(session, delivery, actor))
+
+
+def _requeue(session: Session, delivery: Delivery, actor: str) -> RequeueFate:
     at = now()
-    requeued = []
-    for delivery in session.scalars(select_deliveries(chosen).with_for_update(of=Delivery)):
-        leased = delivery.lease_until is not None and delivery.lease_until >= at
-        if delivery.due_at is None or leased or delivery.last_error == RECALLED:
-            continue
-        delivery.state = DeliveryState.PENDING
-        delivery.due_at = delivery.first_due_at = at
-        delivery.woken_at, delivery.attempts = None, 0
-        delivery.confirm_at = delivery.confirmed_at = delivery.transaction_uid = None
-        delivery.repeats = 0
-        requeued.append(delivery.id)
-        record_event(
-            session,
-            "delivery.requeued",
-            subject=delivery.result_object.sop_instance_uid,
-            actor=actor,
-            destination=delivery.destination,
-        )
-    return requeued
+    if not delivery.result_object.spool_name:
+        return RequeueFate.ERASED
+    if delivery.last_error == RECALLED:
+        return RequeueFate.RECALLED
+    if delivery.due_at is None:
+        return RequeueFate.HELD
+    if delivery.lease_until is not None and delivery.lease_until >= at:
+        return RequeueFate.UNDER_WAY
+    delivery.state = DeliveryState.PENDING
+    delivery.due_at = delivery.first_due_at = at
+    delivery.woken_at, delivery.attempts = None, 0
+    delivery.confirm_at = delivery.confirmed_at = delivery.transaction_uid = None
+    delivery.repeats = 0
+    record_event(
+        session,
+        "delivery.requeued",
+        subject=delivery.result_object.sop_instance_uid,
+        actor=actor,
+        destination=delivery.destination,
+    )
+    return RequeueFate.REQUEUED

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from audit.models import Instance, ResultObject, Study
+from audit.models import Instance, ResultObject, Study, Upload
 
 RESULT_MODALITIES = {
     "1.2.840.10008.5.1.4.1.1.7": "OT",  # Secondary Capture
@@ -96,7 +96,10 @@ def _instances(
     session: Session, studies: dict[int, HeldStudy], ids: Sequence[int], most: int
 ) -> Iterator[tuple[int, HeldInstance]]:
     images = session.scalars(
-        select(Instance).where(Instance.study_id.in_(ids)).order_by(Instance.id).limit(max(most, 0))
+        select(Instance)
+        .where(Instance.study_id.in_(ids), Instance.spool_name != "")  # erased ones have no file
+        .order_by(Instance.id)
+        .limit(max(most, 0))
     ).all()
     for image in images:
         yield (
@@ -113,7 +116,11 @@ def _instances(
         )
     results = session.scalars(
         select(ResultObject)
-        .where(ResultObject.study_id.in_(ids), ResultObject.sop_class_uid.in_(RESULT_MODALITIES))
+        .where(
+            ResultObject.study_id.in_(ids),
+            ResultObject.sop_class_uid.in_(RESULT_MODALITIES),
+            ResultObject.spool_name != "",
+        )
         .order_by(ResultObject.id)
         .limit(max(most - len(images), 0))
     )
@@ -133,6 +140,9 @@ def _instances(
 
 
 def _conditions(session: Session, keys: StudyKeys) -> Iterator[ColumnElement[bool]]:
+    yield Study.erased_at.is_(None)
+    # Nobody sent an upload by DICOM, and nobody gets it by DICOM.
+    yield ~select(Upload.id).join(Upload.instance).where(Instance.study_id == Study.id).exists()
     if keys.study_instance_uids:
         yield Study.study_instance_uid.in_(keys.study_instance_uids)
     for column, pattern in (

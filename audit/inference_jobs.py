@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from itertools import takewhile
+from typing import Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from audit.events import record_event
-from audit.leases import is_due, settle, take
+from audit.leases import settle, take
 from audit.models import (
-    Instance,
     Job,
     JobState,
     ModelVersion,
+    Picture,
+    PictureKind,
     Prediction,
     PredictionWarning,
+    ResultObject,
     Role,
     Severity,
     now,
 )
 from audit.study_results import result_row
+from audit.urgency import Turn, next_jobs
 from core.errors import RetryLater
 from core.records import Analysis, InferenceJob, ModelIdentity, ResultKind
 from core.records import ResultObject as BuiltObject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A PNG at rest in the spool."""
+
+    kind: PictureKind
+    spool_name: str
+    sha256: str
 
 
 def register_model(session: Session, model: ModelIdentity, device_uid: str) -> int:
@@ -50,27 +63,11 @@ def register_model(session: Session, model: ModelIdentity, device_uid: str) -> i
     return version.id
 
 
-def claim_inference(session: Session, limit: int, lease_seconds: float) -> list[InferenceJob]:
-    """Up to ``limit`` due jobs, oldest first; the caller commits before it works on them.
-
-    A job that was claimed before and never finished comes alone, in its turn: if it kills its worker again, it takes
-    no other image with it, and a steady stream of new images cannot keep it waiting.
-    """
-    at = now()
-    statement = (
-        select(Job)
-        .where(is_due(Job, at))
-        .order_by(Job.due_at, Job.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=Job)
-        .options(
-            joinedload(Job.instance, innerjoin=True).options(
-                joinedload(Instance.study, innerjoin=True), joinedload(Instance.source, innerjoin=True)
-            )
-        )
-    )
-    jobs = list(session.scalars(statement))
-    jobs = list(takewhile(lambda job: job.attempts == 0, jobs)) or jobs[:1]
+def claim_inference(
+    session: Session, limit: int, lease_seconds: float, turn: Turn = Turn.URGENT_FIRST
+) -> list[InferenceJob]:
+    """The next jobs (``audit.urgency.next_jobs``); the caller commits before it works on them."""
+    jobs = next_jobs(session, limit, turn)
     token = take(jobs, lease_seconds)
     return [_claimed(job, token) for job in jobs]
 
@@ -85,9 +82,15 @@ def _claimed(job: Job, token: str) -> InferenceJob:
         study_id=study.id,
         sop_instance_uid=instance.sop_instance_uid,
         spool_name=instance.spool_name,
+        media_type=instance.media_type,
         source=instance.source.name,
         patient_conflict=(instance.patient_id, instance.issuer_of_patient_id)
         != (study.patient_id, study.issuer_of_patient_id),
+        generation=job.generation,
+        uploaded=instance.upload is not None,
+        use_tta=instance.upload is not None and instance.upload.use_tta,
+        request_id=job.request_id or "",
+        traceparent=job.traceparent or "",
     )
 
 
@@ -100,8 +103,9 @@ def finish_inference(
     results: Sequence[BuiltObject],
     destinations: Mapping[ResultKind, Collection[str]],
     stage_seconds: Mapping[str, float],
+    pictures: Sequence[StoredPicture] = (),
 ) -> None:
-    """Outcome, warnings, result objects and their deliveries, in the transaction that ends the job.
+    """Outcome, warnings, pictures, result objects and their deliveries, in the transaction that ends the job.
 
     The deliveries are held until the study is idle (``audit.studies.release_idle_studies``).
 
@@ -110,27 +114,53 @@ def finish_inference(
 
     Raises:
         LeaseLost: another worker has the job.
-        RetryLater: ``already_answered``, this model has judged the image before, and was perhaps recalled since.
+        RetryLater: ``already_answered``, this model has judged the image before; or was recalled since, and nobody
+            has asked it again.
 
     Either way the transaction must be rolled back.
     """
     settle(session, Job, job.id, job.token, state=JobState.DONE, finished_at=now(), last_error=None)
     _make_room(session, job.instance_id, model_version_id)
+    _refuse_to_repeat(session, results)
     prediction = prediction_row(job.instance_id, model_version_id, analysis, stage_seconds)
     prediction.result_objects = [result_row(job.study_id, built, destinations.get(built.kind, ())) for built in results]
+    prediction.pictures = [
+        Picture(kind=picture.kind, spool_name=picture.spool_name, sha256=picture.sha256) for picture in pictures
+    ]
     session.add(prediction)
+    session.flush()
     record_event(
         session,
         f"prediction.{analysis.outcome}",
         subject=job.sop_instance_uid,
         attempts=job.attempts,
-        reasons=[finding.code for finding in analysis.reasons],
+        **said(session, prediction),
     )
+
+
+def said(session: Session, prediction: Prediction) -> dict[str, Any]:
+    """What the event of an outcome says of its row, which `pneumo audit verify` holds the row against ever after."""
+    codes: dict[Severity, list[str]] = {Severity.WARNING: [], Severity.REASON: []}
+    for finding in prediction.warnings:
+        codes[finding.severity].append(finding.code)
+    return {
+        "prediction": prediction.id,
+        "device_uid": session.get_one(ModelVersion, prediction.model_version_id).device_uid,
+        "probability": prediction.probability,
+        "voi": prediction.voi,
+        "warnings": sorted(codes[Severity.WARNING]),
+        "reasons": sorted(codes[Severity.REASON]),
+        "objects": sorted([each.sop_instance_uid, each.sha256] for each in prediction.result_objects),
+    }
 
 
 def _make_room(session: Session, instance_id: int, model_version_id: int) -> None:
     """What the model said in shadow gives way to what it says in charge."""
-    theirs = (Prediction.instance_id == instance_id, Prediction.model_version_id == model_version_id)
+    theirs = (
+        Prediction.instance_id == instance_id,
+        Prediction.model_version_id == model_version_id,
+        Prediction.recalled_at.is_(None),
+    )
     earlier = session.scalar(select(Prediction).where(*theirs))
     if earlier is None:
         return
@@ -138,6 +168,13 @@ def _make_room(session: Session, instance_id: int, model_version_id: int) -> Non
         raise RetryLater("already_answered")
     session.execute(delete(PredictionWarning).where(PredictionWarning.prediction_id == earlier.id))
     session.execute(delete(Prediction).where(*theirs))
+
+
+def _refuse_to_repeat(session: Session, results: Sequence[BuiltObject]) -> None:
+    """Names are derived: a withdrawn analysis has the same ones where nobody told the two apart."""
+    uids = [built.sop_instance_uid for built in results]
+    if session.scalar(select(ResultObject.id).where(ResultObject.sop_instance_uid.in_(uids)).limit(1)) is not None:
+        raise RetryLater("already_answered")
 
 
 def prediction_row(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from audit.events import record_event
-from audit.models import Instance, Job, ResultObject, Source, Study, now
+from audit.models import Instance, Job, JobState, Prediction, ResultObject, Role, Source, Study, now
 from core.records import ReceivedInstance
+from core.tracing import traceparent
 
 
 class Receipt(StrEnum):
@@ -40,6 +42,11 @@ def book_instance(session: Session, received: ReceivedInstance) -> Booked:
         return Booked(Receipt.OWN_RESULT)
 
     known = session.scalar(select(Instance).where(Instance.sop_instance_uid == received.sop_instance_uid))
+    if known is not None and not known.spool_name:
+        study = _study(session, received)
+        session.refresh(known)  # with the study in our hands: another association may have brought it back
+        if not known.spool_name:
+            return Booked(Receipt.NEW, _book_again(session, received, study, known))
     if known is not None and known.sha256 == received.sha256:
         return Booked(Receipt.DUPLICATE)
     if known is not None:
@@ -58,9 +65,7 @@ def book_instance(session: Session, received: ReceivedInstance) -> Booked:
 
 def _book_new(session: Session, received: ReceivedInstance) -> int:
     at = now()
-    study = _study(session, received)
-    study.last_received_at = at
-    study.reported_at = study.concluded_at = None
+    study = _open(session, received, _study(session, received), at)
     if (study.patient_id, study.issuer_of_patient_id) != (received.patient_id, received.issuer_of_patient_id):
         record_event(
             session,
@@ -69,14 +74,9 @@ def _book_new(session: Session, received: ReceivedInstance) -> int:
             actor=received.calling_ae_title,
             sop_instance_uid=received.sop_instance_uid,
         )
-    source = session.scalar(select(Source).where(Source.name == received.source))
-    if source is None:
-        source = Source(name=received.source)
-        session.add(source)
-    source.last_seen_at = at
     instance = Instance(
         study=study,
-        source=source,
+        source=_source(session, received, at),
         sop_instance_uid=received.sop_instance_uid,
         sop_class_uid=received.sop_class_uid,
         series_instance_uid=received.series_instance_uid,
@@ -92,11 +92,66 @@ def _book_new(session: Session, received: ReceivedInstance) -> int:
         size_bytes=received.size_bytes,
         received_at=at,
     )
-    job = Job(instance=instance, due_at=at, woken_at=at)
+    job = Job(instance=instance, due_at=at, woken_at=at, traceparent=traceparent() or None)
     session.add(job)
-    record_event(session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title)
+    record_event(
+        session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title,
+        sha256=received.sha256,
+    )  # fmt: skip
     session.flush()
     return job.id
+
+
+def _book_again(session: Session, received: ReceivedInstance, study: Study, instance: Instance) -> int:
+    """An image that was erased and comes once more, with whatever bytes, is new work.
+
+    Its row and what was said of it then are still there; that is withdrawn, so that another answer can stand.
+    """
+    at = now()
+    _open(session, received, study, at)
+    for name in (
+        "sop_class_uid", "series_instance_uid", "transfer_syntax_uid", "modality", "patient_id",
+        "issuer_of_patient_id", "calling_ae_title", "called_ae_title", "peer_address", "spool_name", "sha256",
+        "size_bytes",
+    ):  # fmt: skip
+        setattr(instance, name, getattr(received, name))
+    instance.study, instance.source, instance.received_at = study, _source(session, received, at), at
+    session.execute(
+        update(Prediction)
+        .where(Prediction.instance_id == instance.id, Prediction.recalled_at.is_(None), Prediction.role == Role.ACTIVE)
+        .values(recalled_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    job = session.scalars(select(Job).where(Job.instance_id == instance.id).with_for_update()).one()
+    job.state, job.generation, job.attempts = JobState.PENDING, job.generation + 1, 0
+    job.created_at, job.finished_at, job.due_at, job.woken_at, job.last_error = at, None, at, at, None
+    job.request_id, job.traceparent = None, traceparent() or None
+    record_event(
+        session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title,
+        sha256=received.sha256, after_erasure=True,
+    )  # fmt: skip
+    return job.id
+
+
+def _open(session: Session, received: ReceivedInstance, study: Study, at: datetime) -> Study:
+    """Something of it has arrived: it may grow, and one that was erased is its patient's again."""
+    study.last_received_at = at
+    study.reported_at = study.concluded_at = None
+    if study.erased_at is not None:
+        study.erased_at = None
+        study.patient_id, study.issuer_of_patient_id = received.patient_id, received.issuer_of_patient_id
+        study.accession_number, study.study_date = received.accession_number, received.study_date
+        record_event(session, "study.returned", subject=received.study_instance_uid, actor=received.calling_ae_title)
+    return study
+
+
+def _source(session: Session, received: ReceivedInstance, at: datetime) -> Source:
+    source = session.scalar(select(Source).where(Source.name == received.source))
+    if source is None:
+        source = Source(name=received.source)
+        session.add(source)
+    source.last_seen_at = at
+    return source
 
 
 def _study(session: Session, received: ReceivedInstance) -> Study:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -56,7 +56,8 @@ UID = String(64)  # PS3.5 9.1
 AETitleColumn = String(16)  # PS3.5 6.2
 AsReceived = Text()  # senders exceed the lengths of PS3.5 6.2, and what was received is what is kept
 Key = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself on SQLite
-Document = JSON().with_variant(JSONB, "postgresql")
+Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+DICOM = "application/dicom"
 
 
 def _words(enumeration: type[StrEnum]) -> Enum:
@@ -69,6 +70,14 @@ def _words(enumeration: type[StrEnum]) -> Enum:
         name=enumeration.__name__.lower(),
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+class Priority(IntEnum):
+    """Which due job is claimed first."""
+
+    SOMEONE_WAITS = 0
+    NORMAL = 1
+    AGAIN = 2
 
 
 class JobState(StrEnum):
@@ -101,6 +110,29 @@ class Role(StrEnum):
 
     ACTIVE = "active"
     SHADOW = "shadow"
+
+
+class Agreement(StrEnum):
+    """What a reader says of a prediction."""
+
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    UNSURE = "unsure"
+
+
+class TrueLabel(StrEnum):
+    """What the image shows, in a reader's judgement."""
+
+    PNEUMONIA = "pneumonia"
+    NO_PNEUMONIA = "no_pneumonia"
+
+
+class PictureKind(StrEnum):
+    ORIGINAL = "original"
+    """The radiograph as the model saw it, grey."""
+    HEATMAP = "heatmap"
+    OVERLAY = "overlay"
+    """What the Secondary Capture shows."""
 
 
 class Severity(StrEnum):
@@ -162,6 +194,9 @@ class Study(Base):
         _index_of_some(
             "ix_studies_unconcluded", "reported_at", where="reported_at IS NOT NULL AND concluded_at IS NULL"
         ),
+        Index(None, "accession_number"),
+        Index(None, "last_received_at", "id"),
+        Index(None, "first_received_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -177,6 +212,8 @@ class Study(Base):
     """When its results were let go; None again when another image arrives."""
     concluded_at: Mapped[datetime | None]
     """When results about the study as a whole were made after that, or nobody wanted any."""
+    erased_at: Mapped[datetime | None]
+    """When what tells of the patient was erased, here, in its images and in the spool: a tombstone."""
 
     instances: Mapped[list[Instance]] = relationship(back_populates="study", order_by="Instance.id")
 
@@ -185,7 +222,13 @@ class Instance(Base):
     """An image as received. Its patient is kept even where the study is known under another one."""
 
     __tablename__ = "instances"
-    __table_args__ = (Index(None, "study_id"), Index(None, "patient_id"))
+    __table_args__ = (
+        Index(None, "study_id"),
+        Index(None, "patient_id"),
+        Index(None, "received_at", "id"),
+        Index(None, "source_id", "received_at"),
+        Index(None, "series_instance_uid"),
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
@@ -204,23 +247,77 @@ class Instance(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     """Of the data set as it came over the wire."""
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    media_type: Mapped[str] = mapped_column(String(32), default=DICOM, server_default=DICOM)
+    """Of the spooled file: uploads may be ``image/jpeg`` or ``image/png``."""
     received_at: Mapped[datetime] = mapped_column(default=now)
 
     study: Mapped[Study] = relationship(back_populates="instances")
     source: Mapped[Source] = relationship()
     job: Mapped[Job] = relationship(back_populates="instance")
     predictions: Mapped[list[Prediction]] = relationship(back_populates="instance", order_by="Prediction.id")
+    upload: Mapped[Upload | None] = relationship(back_populates="instance")
+
+
+class Upload(Base):
+    """How an image came that was given to the prediction service instead of the AE title.
+
+    Its instance stands apart: UIDs of its own, no destination, never queried or retrieved by DICOM.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (Index(None, "content_sha256"), Index(None, "original_sop_instance_uid"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), unique=True)
+    content_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the file as uploaded."""
+    use_tta: Mapped[bool] = mapped_column(default=False)
+    principal: Mapped[str] = mapped_column(String(64))
+    """Who uploaded it first: a key's name, or the subject of a token."""
+    columns: Mapped[int]
+    rows: Mapped[int]
+    original_sop_instance_uid: Mapped[str] = mapped_column(UID, default="")
+    """Of a DICOM file."""
+    original_study_instance_uid: Mapped[str] = mapped_column(UID, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    instance: Mapped[Instance] = relationship(back_populates="upload")
+
+
+class IdempotentRequest(Base):
+    """What a request with an Idempotency-Key was, and what it led to."""
+
+    __tablename__ = "idempotent_requests"
+    __table_args__ = (UniqueConstraint("principal", "key"), Index(None, "created_at"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    principal: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(128))
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    """``{"status": ..., "body": ...}``; None while the first one is still being worked on."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Job(Leased, Base):
     """The analysis of one instance by whichever model is active when it is claimed."""
 
     __tablename__ = "jobs"
-    __table_args__ = (_index_of_some("ix_jobs_due", "due_at", where="state = 'pending'"),)
+    __table_args__ = (
+        _index_of_some("ix_jobs_due", "priority", "due_at", where="state = 'pending'"),
+        Index(None, "finished_at"),
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), unique=True)
     state: Mapped[JobState] = mapped_column(_words(JobState), default=JobState.PENDING)
+    priority: Mapped[int] = mapped_column(default=Priority.NORMAL, server_default=str(Priority.NORMAL.value))
+    generation: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Counts the analyses that had to be told apart from an earlier one by the same model: part of derived UIDs."""
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    """Of the HTTP request that asked for it."""
+    traceparent: Mapped[str | None] = mapped_column(String(64))
+    """W3C Trace Context of that request."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
 
@@ -252,13 +349,23 @@ class ModelVersion(Base):
 
 
 class Prediction(Base):
-    """The one outcome of an instance under a model version. ``probability`` is None unless the model judged.
+    """The one outcome of an instance under a model version that stands. ``probability`` is None unless it judged.
 
     Rows of role shadow have no result objects and are no answer to what was reported: who reads predictions says which.
     """
 
     __tablename__ = "predictions"
-    __table_args__ = (UniqueConstraint("instance_id", "model_version_id"), Index(None, "created_at"))
+    __table_args__ = (
+        _index_of_some(
+            "uq_predictions_standing", "instance_id", "model_version_id", where="recalled_at IS NULL", unique=True
+        ),
+        Index(None, "instance_id"),
+        Index(None, "created_at", "id"),
+        Index(None, "outcome", "created_at", "id"),
+        Index(None, "model_version_id", "created_at", "id"),
+        Index(None, "probability", "id"),
+        _index_of_some("ix_predictions_recalled", "created_at", "id", where="recalled_at IS NOT NULL"),
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"))
@@ -270,7 +377,7 @@ class Prediction(Base):
     stage_seconds: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
     recalled_at: Mapped[datetime | None]
-    """When `pneumo recall` withdrew it."""
+    """When it was withdrawn, by `pneumo recall` or for another analysis."""
 
     instance: Mapped[Instance] = relationship(back_populates="predictions")
     model_version: Mapped[ModelVersion] = relationship()
@@ -278,11 +385,49 @@ class Prediction(Base):
         back_populates="prediction", order_by="PredictionWarning.id"
     )
     result_objects: Mapped[list[ResultObject]] = relationship(back_populates="prediction", order_by="ResultObject.id")
+    pictures: Mapped[list[Picture]] = relationship(back_populates="prediction", order_by="Picture.id")
+    feedback: Mapped[list[Feedback]] = relationship(back_populates="prediction", order_by="Feedback.id")
+
+
+class Picture(Base):
+    """A PNG for the pages and the API, at rest in the spool; there are some where the model judged the image."""
+
+    __tablename__ = "pictures"
+    __table_args__ = (UniqueConstraint("prediction_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
+    kind: Mapped[PictureKind] = mapped_column(_words(PictureKind))
+    spool_name: Mapped[str] = mapped_column(String(128))
+    sha256: Mapped[str] = mapped_column(String(64))
+
+    prediction: Mapped[Prediction] = relationship(back_populates="pictures")
+
+
+class Feedback(Base):
+    """What a reader said of a prediction. A later one of the same reader stands in its place; none is changed."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (Index(None, "prediction_id"), Index(None, "created_at"))
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
+    agreement: Mapped[Agreement] = mapped_column(_words(Agreement))
+    true_label: Mapped[TrueLabel | None] = mapped_column(_words(TrueLabel))
+    comment: Mapped[str] = mapped_column(Text, default="")
+    """Free text, in which people write names: erased with the patient's data."""
+    reader: Mapped[str] = mapped_column(String(64))
+    """Who read the image, as the caller says."""
+    principal: Mapped[str] = mapped_column(String(64))
+    """Who sent it: a key's name, or the subject of a token."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    prediction: Mapped[Prediction] = relationship(back_populates="feedback")
 
 
 class PredictionWarning(Base):
     __tablename__ = "warnings"
-    __table_args__ = (Index(None, "prediction_id"), Index(None, "code"))
+    __table_args__ = (Index(None, "prediction_id"), Index(None, "code", "prediction_id"))
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id"))
@@ -297,7 +442,7 @@ class ResultObject(Base):
     """An object or message we made, kept as bytes and sent as these bytes only."""
 
     __tablename__ = "result_objects"
-    __table_args__ = (Index(None, "prediction_id"), Index(None, "study_id"))
+    __table_args__ = (Index(None, "prediction_id"), Index(None, "study_id"), Index(None, "created_at", "id"))
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
@@ -326,6 +471,8 @@ class Delivery(Leased, Base):
         _index_of_some("ix_deliveries_due", "destination", "due_at", where="state = 'pending'"),
         _index_of_some("ix_deliveries_unconfirmed", "destination", "confirm_at", where="confirm_at IS NOT NULL"),
         Index(None, "transaction_uid"),
+        Index(None, "state", "id"),
+        Index(None, "destination", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
@@ -396,11 +543,29 @@ class PulledStudy(Base):
     pull: Mapped[Pull] = relationship(back_populates="studies")
 
 
+class ErasedFile(Base):
+    """A file of the spool that no other row names any more since its study was erased, until it is gone."""
+
+    __tablename__ = "erased_files"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    spool_name: Mapped[str] = mapped_column(String(128))
+
+
 class AuditEvent(Base):
-    """Something that happened, named ``subject.action``: association.refused, instance.received, delivery.dead."""
+    """Something that happened, named ``subject.action``: association.refused, instance.received, delivery.dead.
+
+    Rows are only ever added (a trigger refuses the rest), and each carries the hash of the one before it: see
+    ``audit.chain``. They hold nothing of a patient, so nothing in here ever has to be erased.
+    """
 
     __tablename__ = "audit_events"
-    __table_args__ = (Index(None, "kind", "id"), Index(None, "subject"))
+    __table_args__ = (
+        Index(None, "kind", "id"),
+        Index(None, "subject"),
+        Index(None, "actor", "id"),
+        Index(None, "at"),
+    )
 
     id: Mapped[int] = mapped_column(Key, primary_key=True)
     at: Mapped[datetime] = mapped_column(default=now)
@@ -410,6 +575,52 @@ class AuditEvent(Base):
     actor: Mapped[str] = mapped_column(String(64))
     """Who caused it: a calling AE title, an API key's name, or the process."""
     data: Mapped[dict[str, Any]]
+    previous: Mapped[str] = mapped_column(String(64))
+    """Hash of the event before it; 64 zeros for the first."""
+    hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of its canonical JSON (RFC 8785), ``previous`` included."""
+
+
+class ChainHead(Base):
+    """The one row that says where the chain of audit events ends; locked by whoever adds to it."""
+
+    __tablename__ = "chain_head"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    event_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    hash: Mapped[str] = mapped_column(String(64))
+    events: Mapped[int] = mapped_column(BigInteger, default=0)
+    """How many there are."""
+
+
+class EventReader(Base):
+    """How far someone has read the audit events: the syslog of DICOM audit messages, the outside anchor."""
+
+    __tablename__ = "event_readers"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    event_id: Mapped[int] = mapped_column(BigInteger, default=0)
+    at: Mapped[datetime] = mapped_column(default=now)
+    lease_until: Mapped[datetime | None]
+    token: Mapped[str | None] = mapped_column(String(32))
+
+
+class Alert(Base):
+    """Something that needs a person, open from when it was first seen until it was seen to be over."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (_index_of_some("uq_alerts_open", "code", "subject", where="closed_at IS NULL", unique=True),)
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    code: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(64))
+    """The destination, source, queue or model it is about; empty when there is none."""
+    detail: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime] = mapped_column(default=now)
+    closed_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None] = mapped_column(String(64))
+    note: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class APIKey(Base):
@@ -421,8 +632,29 @@ class APIKey(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     prefix: Mapped[str] = mapped_column(String(8), unique=True)
     sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(Document)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """To the minute."""
+
+
+class BrowserSession(Base):
+    """Someone signed in to the pages. Only the hash of the cookie's token is kept."""
+
+    __tablename__ = "browser_sessions"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    csrf_token: Mapped[str] = mapped_column(String(64))
+    principal: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(Document)
+    key_id: Mapped[int | None] = mapped_column(ForeignKey("api_keys.id"))
+    """The key it was opened with, whose end is its end; None for OpenID Connect."""
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
 
 
 class Heartbeat(Base):
@@ -433,3 +665,5 @@ class Heartbeat(Base):
     queue: Mapped[str] = mapped_column(String(32), primary_key=True)
     worker: Mapped[str] = mapped_column(String(128), primary_key=True)
     at: Mapped[datetime] = mapped_column(default=now)
+    about: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    """Of an inference worker: what ``core.records.ModelInCharge`` holds."""

@@ -1,4 +1,4 @@
-"""What people ask the books. Every read is a fixed number of statements, however many rows it returns.
+"""What people ask about predictions. Every read is a fixed number of statements, however many rows it returns.
 
 The rows come with everything their callers need; touching a relation that was not asked for raises instead of running
 one more statement per row.
@@ -6,106 +6,99 @@ one more statement per row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_
-from sqlalchemy.orm import Session, contains_eager, raiseload, selectinload
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, contains_eager, defaultload, defer, raiseload, selectinload
+from sqlalchemy.sql.base import ExecutableOption
 
-from audit.deliveries import DeliveryFilter, select_deliveries
+from audit.listing import Page, PageKey, Search, Sort
 from audit.models import (
-    AuditEvent,
     Delivery,
+    Feedback,
     Instance,
     ModelVersion,
+    Picture,
     Prediction,
     PredictionWarning,
     ResultObject,
-    Role,
-    Severity,
     Source,
     Study,
-    UTCDateTime,
+    Upload,
 )
-from core.records import Outcome
+from audit.prediction_filter import PredictionFilter, narrow_predictions
+from core.records import DeliveryState
 
-PageKey = tuple[datetime, int]
-"""Where a page of predictions ended: ``created_at`` and ``id`` of its last row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionFilter:
-    """All that are given must hold; None means any. ``..._from`` is inside its range, ``..._before`` is not."""
-
-    patient_id: str | None = None
-    """Of the image as received, which may differ from the patient its study was first seen under."""
-    issuer_of_patient_id: str | None = None
-    study_instance_uid: str | None = None
-    outcome: Outcome | None = None
-    warning: str | None = None
-    """Code of a warning beside a prediction."""
-    reason: str | None = None
-    """Code of a reason why there is no prediction."""
-    model: str | None = None
-    """Name or Device UID."""
-    role: Role | None = Role.ACTIVE
-    """Unless asked for, what models in shadow said is no answer: it was never reported."""
-    source: str | None = None
-    received_from: datetime | None = None
-    received_before: datetime | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
+WHOLE = (
+    selectinload(Prediction.warnings),
+    selectinload(Prediction.pictures),
+    selectinload(Prediction.feedback),
+    selectinload(Prediction.result_objects).selectinload(ResultObject.deliveries),
+)
+"""What a prediction is read with where all about it is shown."""
 
 
-def find_predictions(
-    session: Session, chosen: PredictionFilter, *, limit: int, after: PageKey | None = None
-) -> list[Prediction]:
-    """Newest first, with instance, study, source, model, warnings and deliveries.
+def find_predictions(session: Session, chosen: PredictionFilter, page: Page) -> list[Prediction]:
+    """With instance, study, source, upload, model, codes, pictures and feedback.
 
-    ``after`` is the key of the last row of the page before: rows that arrive meanwhile stand before the first page and
-    move nothing. A transaction that was still open when its place was passed is seen by the next walk only.
+    Sorted by probability, those that have none are left out.
     """
-    newest_first = _predictions().order_by(Prediction.created_at.desc(), Prediction.id.desc())
-    statement = newest_first.where(*_conditions(chosen)).limit(limit)
-    if after is not None:
-        created_at, last_id = after
-        place = tuple_(literal(created_at, UTCDateTime()), literal(last_id))
-        statement = statement.where(tuple_(Prediction.created_at, Prediction.id) < place)
-    return list(session.scalars(statement))
+    by = Prediction.probability if page.sort.by_probability else Prediction.created_at
+    return load_predictions(session, _search(session, chosen, page.sort).page(by, page))
 
 
-def _conditions(chosen: PredictionFilter) -> Iterator[ColumnElement[bool]]:
-    for column, value in (
-        (Instance.patient_id, chosen.patient_id),
-        (Instance.issuer_of_patient_id, chosen.issuer_of_patient_id),
-        (Study.study_instance_uid, chosen.study_instance_uid),
-        (Prediction.outcome, chosen.outcome),
-        (Prediction.role, chosen.role),
-        (Source.name, chosen.source),
-    ):
-        if value is not None:
-            yield column == value
-    for moment, first, end in (
-        (Instance.received_at, chosen.received_from, chosen.received_before),
-        (Prediction.created_at, chosen.created_from, chosen.created_before),
-    ):
-        if first is not None:
-            yield moment >= first
-        if end is not None:
-            yield moment < end
-    for severity, code in ((Severity.WARNING, chosen.warning), (Severity.REASON, chosen.reason)):
-        if code is not None:
-            yield Prediction.warnings.any((PredictionWarning.severity == severity) & (PredictionWarning.code == code))
-    if chosen.model is not None:
-        yield (ModelVersion.name == chosen.model) | (ModelVersion.device_uid == chosen.model)
+def key_of(row: Prediction, sort: Sort) -> PageKey:
+    """Where a page ended whose last row this is. Raises ValueError where there is nothing to be sorted by."""
+    by = row.probability if sort.by_probability else row.created_at
+    if by is None:
+        raise ValueError(f"prediction {row.id} has no probability to be sorted by")
+    return by, row.id
+
+
+def load_predictions(session: Session, ids: Sequence[int]) -> list[Prediction]:
+    """In the order of their ids here; as ``find_predictions`` gives them."""
+    statement = _with_parents().where(Prediction.id.in_(ids)).options(*_summary())
+    found = {row.id: row for row in session.scalars(statement)}
+    return [found[each] for each in ids if each in found]
+
+
+def delivery_states(session: Session, ids: Sequence[int]) -> dict[int, Counter[DeliveryState]]:
+    """How many deliveries of each prediction are in each state; a hundred times the rows would say no more."""
+    found: defaultdict[int, Counter[DeliveryState]] = defaultdict(Counter)
+    statement = (
+        select(ResultObject.prediction_id, Delivery.state, func.count())
+        .join(ResultObject.deliveries)
+        .where(ResultObject.prediction_id.in_(ids))
+        .group_by(ResultObject.prediction_id, Delivery.state)
+    )
+    for prediction_id, state, number in session.execute(statement):
+        if prediction_id is not None:
+            found[prediction_id][state] += number
+    return found
+
+
+def count_predictions(session: Session, chosen: PredictionFilter, sort: Sort) -> int:
+    """How many a walk in this order comes past."""
+    return _search(session, chosen, sort).count()
 
 
 def get_prediction(session: Session, prediction_id: int) -> Prediction | None:
-    return session.scalar(_predictions().where(Prediction.id == prediction_id))
+    """With all that is known about it."""
+    job = contains_eager(Prediction.instance).contains_eager(Instance.job)
+    detail = _with_parents().join(Instance.job).where(Prediction.id == prediction_id)
+    return session.scalar(detail.options(job, *WHOLE, raiseload("*")))
 
 
-def _predictions() -> Select[Prediction]:
+def _search(session: Session, chosen: PredictionFilter, sort: Sort) -> Search:
+    search = Search(session, Prediction.id)
+    narrow_predictions(session, search, chosen)
+    if sort.by_probability:
+        search.where(Prediction.probability.is_not(None))
+    return search
+
+
+def _with_parents() -> Select[Prediction]:
     instance = contains_eager(Prediction.instance)
     return (
         select(Prediction)
@@ -113,59 +106,44 @@ def _predictions() -> Select[Prediction]:
         .join(Instance.study)
         .join(Instance.source)
         .join(Prediction.model_version)
+        .outerjoin(Instance.upload)
         .options(
             instance.contains_eager(Instance.study),
             instance.contains_eager(Instance.source),
-            contains_eager(Prediction.model_version),
-            selectinload(Prediction.warnings),
-            selectinload(Prediction.result_objects).selectinload(ResultObject.deliveries),
-            raiseload("*"),
+            instance.contains_eager(Instance.upload),
+            contains_eager(Prediction.model_version).options(defer(ModelVersion.preprocessing)),
         )
     )
 
 
-def get_study(session: Session, study_instance_uid: str) -> Study | None:
-    """With every instance received, analysed or not, in the order of arrival; nothing of models in shadow."""
-    instances = selectinload(Study.instances)
-    predictions = instances.selectinload(Instance.predictions.and_(Prediction.role == Role.ACTIVE))
-    statement = (
-        select(Study)
-        .where(Study.study_instance_uid == study_instance_uid)
-        .options(
-            instances.joinedload(Instance.job, innerjoin=True),
-            instances.joinedload(Instance.source, innerjoin=True),
-            predictions.joinedload(Prediction.model_version, innerjoin=True),
-            predictions.selectinload(Prediction.warnings),
-            predictions.selectinload(Prediction.result_objects).selectinload(ResultObject.deliveries),
-            raiseload("*"),
-        )
+def _summary() -> Collection[ExecutableOption]:
+    """Half of the columns, which takes half of the time."""
+    instance = defaultload(Prediction.instance)
+    return (
+        defer(Prediction.stage_seconds),
+        instance.load_only(
+            Instance.sop_instance_uid,
+            Instance.series_instance_uid,
+            Instance.patient_id,
+            Instance.issuer_of_patient_id,
+            Instance.received_at,
+        ),
+        instance.defaultload(Instance.study).load_only(
+            Study.study_instance_uid, Study.accession_number, Study.patient_id
+        ),
+        instance.defaultload(Instance.source).load_only(Source.name),
+        instance.defaultload(Instance.upload).load_only(Upload.principal),
+        defaultload(Prediction.model_version).load_only(
+            ModelVersion.name,
+            ModelVersion.version,
+            ModelVersion.device_uid,
+            ModelVersion.label,
+            ModelVersion.threshold,
+        ),
+        selectinload(Prediction.pictures).load_only(Picture.prediction_id, Picture.kind),
+        selectinload(Prediction.feedback).load_only(Feedback.prediction_id, Feedback.reader, Feedback.agreement),
+        selectinload(Prediction.warnings).load_only(
+            PredictionWarning.prediction_id, PredictionWarning.severity, PredictionWarning.code
+        ),
+        raiseload("*"),
     )
-    return session.scalar(statement)
-
-
-def find_events(
-    session: Session,
-    *,
-    kind: str | None = None,
-    subject: str | None = None,
-    since: datetime | None = None,
-    limit: int,
-    before_id: int | None = None,
-) -> list[AuditEvent]:
-    """Newest first; ``since`` is inside the range, ``before_id`` is the id of the last row of the page before."""
-    statement = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
-    if kind is not None:
-        statement = statement.where(AuditEvent.kind == kind)
-    if subject is not None:
-        statement = statement.where(AuditEvent.subject == subject)
-    if since is not None:
-        statement = statement.where(AuditEvent.at >= since)
-    if before_id is not None:
-        statement = statement.where(AuditEvent.id < before_id)
-    return list(session.scalars(statement))
-
-
-def find_deliveries(session: Session, chosen: DeliveryFilter, limit: int) -> list[Delivery]:
-    """Newest first, each with its result object."""
-    newest_first = select_deliveries(chosen).order_by(None).order_by(Delivery.id.desc())
-    return list(session.scalars(newest_first.limit(limit)))

@@ -10,7 +10,18 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, raiseload
 
 from audit.events import record_event
-from audit.models import Instance, Job, JobState, ModelVersion, Prediction, PredictionWarning, Role, Study, now
+from audit.models import (
+    Instance,
+    Job,
+    JobState,
+    ModelVersion,
+    Prediction,
+    PredictionWarning,
+    Priority,
+    Role,
+    Study,
+    now,
+)
 from audit.recalls import Recall, change, lock_studies
 
 
@@ -46,6 +57,7 @@ def reanalyse(
         .join(Job.instance)
         .join(Instance.predictions)
         .where(*recall.conditions(), Prediction.recalled_at.is_not(None), Instance.study_id.in_(studies))
+        .where(Instance.spool_name != "")  # an erased image has no file to analyse
         .order_by(Job.id)
     ).all()
     answers = _answers_by(session, in_charge_device_uid, [job.instance_id for job in jobs])
@@ -57,7 +69,8 @@ def reanalyse(
     session.execute(delete(Prediction).where(Prediction.id.in_(shadows)))
     change(
         session, update(Job).where(Job.id.in_([job.id for job in queued])),
-        state=JobState.PENDING, created_at=at, finished_at=None, due_at=at, woken_at=None, attempts=0, last_error=None,
+        state=JobState.PENDING, priority=Priority.AGAIN, created_at=at, finished_at=None, due_at=at, woken_at=None,
+        attempts=0, last_error=None,
     )  # fmt: skip
     per_study = Counter(job.study_id for job in queued)
     change(session, update(Study).where(Study.id.in_(per_study)), reported_at=None, concluded_at=None)
@@ -70,10 +83,12 @@ def reanalyse(
 
 
 def _answers_by(session: Session, device_uid: str, instance_ids: Sequence[int]) -> dict[int, Prediction]:
+    """The last one for each image."""
     statement = (
         select(Prediction)
         .join(Prediction.model_version)
         .where(ModelVersion.device_uid == device_uid, Prediction.instance_id.in_(instance_ids))
+        .order_by(Prediction.id)
     )
     return {row.instance_id: row for row in session.scalars(statement.options(raiseload("*")))}
 

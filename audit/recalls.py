@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -160,18 +160,30 @@ def mark_recalled(session: Session, recall: Recall, study_ids: Sequence[int], ac
     version = session.get_one(ModelVersion, recall.version_id)
     if version.state is ModelState.ACTIVE:
         raise ValueError(f"{version.name}@{version.version} is the active model: activate another one first")
-    at = now()
     studies = lock_studies(session, study_ids)
+    return withdraw(session, tuple(recall.conditions()), studies, actor, version.device_uid)
+
+
+def withdraw(
+    session: Session, which: Sequence[ColumnElement[bool]], studies: Mapping[int, str], actor: str, device_uid: str
+) -> Marked:
+    """Mark one model's predictions in locked studies, and stop what has not gone out; what that means, see above.
+
+    Args:
+        which: conditions on ``Prediction``.
+        studies: Study Instance UIDs by id.
+    """
+    at = now()
     unmarked = select(Prediction.id, Instance.study_id).join(Prediction.instance)
     fresh = session.execute(
-        unmarked.where(*recall.conditions(), Instance.study_id.in_(studies), Prediction.recalled_at.is_(None))
+        unmarked.where(*which, Instance.study_id.in_(studies), Prediction.recalled_at.is_(None))
     ).all()
     change(session, update(Prediction).where(Prediction.id.in_([row.id for row in fresh])), recalled_at=at)
     of_these = (
         select(Delivery.id, ResultObject.study_id)
         .join(ResultObject, Delivery.result_object_id == ResultObject.id)
         .join(Prediction)
-        .where(*recall.conditions(), ResultObject.study_id.in_(studies))
+        .where(*which, ResultObject.study_id.in_(studies))
         .order_by(Delivery.id)
     )
     pending = Delivery.state == DeliveryState.PENDING
@@ -193,7 +205,7 @@ def mark_recalled(session: Session, recall: Recall, study_ids: Sequence[int], ac
     images, ended = Counter(row.study_id for row in fresh), Counter(row.study_id for row in stopped)
     for study_id in sorted(images | ended):
         record_event(
-            session, "prediction.recalled", subject=studies[study_id], actor=actor, device_uid=version.device_uid,
+            session, "prediction.recalled", subject=studies[study_id], actor=actor, device_uid=device_uid,
             images=images[study_id], stopped=ended[study_id], under_way=under_way[study_id],
         )  # fmt: skip
     return Marked(len(fresh), len(stopped), under_way.total())

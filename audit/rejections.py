@@ -70,7 +70,11 @@ def withdrawn_study(session: Session, recall: Recall, study_id: int) -> Withdraw
         model_identity(version),
         version.device_uid,
         max(prediction.recalled_at for prediction in predictions if prediction.recalled_at is not None),
-        tuple(WithdrawnImage(row.instance.spool_name, analysis_of(row)) for row in predictions if row.result_objects),
+        tuple(
+            WithdrawnImage(row.instance.spool_name, analysis_of(row))
+            for row in predictions
+            if row.result_objects and row.instance.spool_name
+        ),
         tuple((each.series_instance_uid, each.sop_class_uid, each.sop_instance_uid) for each in objects),
         destinations,
     )

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
+from audit.chain import append_held_events
+
 _WRITING = "pneumo_writing"
 
 
@@ -35,6 +37,7 @@ class Database:
         engine = self.engine.execution_options(**{_WRITING: True})
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+            append_held_events(session)
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -37,6 +37,7 @@ class ReportedImage:
     analysed_at: datetime
     results: tuple[BuiltObject, ...]
     destinations: frozenset[str]
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,10 @@ def _reported(session: Session, study: Study) -> ReportedStudy:
         select(Prediction)
         .join(Instance, Prediction.instance_id == Instance.id)
         .where(Instance.study_id == study.id, Prediction.role == Role.ACTIVE, Prediction.recalled_at.is_(None))
+        .where(Instance.spool_name != "")  # of a study that was erased and has come back in part
         .order_by(Instance.id, Prediction.id)
         .options(
-            joinedload(Prediction.instance, innerjoin=True),
+            joinedload(Prediction.instance, innerjoin=True).joinedload(Instance.job, innerjoin=True),
             joinedload(Prediction.model_version, innerjoin=True),
             selectinload(Prediction.warnings),
             selectinload(Prediction.result_objects).selectinload(ResultObject.deliveries),
@@ -166,6 +168,7 @@ def _image(row: Prediction) -> ReportedImage:
         row.created_at,
         tuple(_object(result) for result in row.result_objects),
         frozenset(delivery.destination for result in row.result_objects for delivery in result.deliveries),
+        row.instance.job.generation,  # nothing of a reported study waits for another analysis
     )
 
 

@@ -124,6 +124,39 @@ def bench_delivery(
     Console().print(table)
 
 
+def bench_predict(
+    clients: Annotated[str, typer.Option(help="Clients at once, several numbers with commas.")] = "1,8",
+    requests: Annotated[int, typer.Option(min=2, help="For each number of clients.")] = 60,
+    database: Annotated[
+        str, typer.Option(help="SQLAlchemy URL of an empty database; SQLite if left out.", show_default=False)
+    ] = "",
+    broker: Annotated[str, typer.Option(help="redis:// or amqp://; a folder if left out.", show_default=False)] = "",
+    as_json: JSON = False,
+) -> None:
+    """Answers of `POST /predict` a second, and what of the wait is not the model's."""
+    from cli.prediction_benchmark import Road, measure
+
+    numbers = [int(number) for number in clients.split(",")]
+    with TemporaryDirectory() as folder:
+        measured = measure(Road(Path(folder), database, broker), numbers, requests)
+    if as_json:
+        typer.echo(json.dumps([each.as_json() for each in measured], indent=2))
+        return
+    table = Table(
+        "Clients", "Requests", "Requests/s", "Median", "p95", "Model", "Overhead", "Cached",
+        title="POST /predict, milliseconds",
+    )  # fmt: skip
+    for each in measured:
+        table.add_row(
+            str(each.clients), str(each.requests), f"{each.per_second:.1f}",
+            *(f"{value:.0f}" for value in (
+                each.milliseconds_median, each.milliseconds_p95, each.model_milliseconds_median,
+                each.overhead_milliseconds_median, each.cached_milliseconds_median,
+            )),
+        )  # fmt: skip
+    Console().print(table)
+
+
 def bench_pictures(
     out: Annotated[Path, typer.Option(help="Folder for the sheet and the example.")] = Path("docs/pictures"),
 ) -> None:
@@ -132,3 +165,35 @@ def bench_pictures(
 
     for path in draw_pictures(out):
         typer.echo(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
+
+
+def bench_audit(
+    rows: Annotated[int, typer.Option(min=1000, help="Images, each with a prediction.")] = 100_000,
+    database: Annotated[
+        str, typer.Option(help="SQLAlchemy URL of an empty database; SQLite in a temporary folder if left out.")
+    ] = "",
+    calls: Annotated[int, typer.Option(min=10, help="Of each query.")] = 60,
+    as_json: JSON = False,
+) -> None:
+    """How fast the audit log answers over HTTP when it holds a year, and what memory an export takes.
+
+    The database is filled with a made-up history and kept; it must be empty.
+    """
+    from cli.audit_benchmark import measure
+
+    with TemporaryDirectory() as folder, Console(stderr=True).status("Making up a history") as status:
+        url = database or f"sqlite:///{folder}/bench.db"
+        measured = measure(url, rows, Path(folder), status.update, calls)
+    if as_json:
+        typer.echo(json.dumps(asdict(measured), indent=2))
+        return
+    console = Console()
+    table = Table("Query", "p50", "p95", "p99", "API's CPU", title=f"Milliseconds, {rows:,} predictions")
+    for each in measured.latencies:
+        table.add_row(each.query, *(f"{value:.1f}" for value in (each.p50, each.p95, each.p99, each.cpu)))
+    console.print(table)
+    table = Table("Export", "Rows", "Seconds", "MB", "MiB of memory before", "at most")
+    for run in measured.exports:
+        figures = (f"{run.rows:,}", *(f"{value:.1f}" for value in (run.seconds, run.megabytes)))
+        table.add_row(run.format, *figures, f"{run.rss_before_mib:.0f}", f"{run.rss_peak_mib:.0f}")
+    console.print(table)

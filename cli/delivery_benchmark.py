@@ -18,9 +18,9 @@ from pydicom.uid import generate_uid
 
 from audit import schema
 from audit.deliveries import DeliveryFilter
+from audit.delivery_listing import find_deliveries
 from audit.inference_jobs import claim_inference, finish_inference, register_model
 from audit.intake import book_instance
-from audit.queries import find_deliveries
 from audit.session import Database
 from audit.studies import release_idle_studies
 from cli.phantom import draw

@@ -46,7 +46,7 @@ def list_(
     from rich.table import Table
 
     from audit.deliveries import DeliveryFilter
-    from audit.queries import find_deliveries
+    from audit.delivery_listing import find_deliveries
 
     with open_database() as database, database.read() as session:
         deliveries = find_deliveries(session, DeliveryFilter(state=state, destination=destination), limit)

@@ -29,6 +29,7 @@ from cli.database import operator
 from cli.receiving_pacs import ReceivedObject, ReceivingPACS
 from core.errors import PneumoError
 from core.records import ResultKind
+from core.scopes import Scope
 
 _MODALITY, _SERVICE, _PACS = "DEMO-MODALITY", "PNEUMO", "DEMO-PACS"
 _PICTURES = {".jpg", ".jpeg", ".png"}
@@ -297,7 +298,7 @@ def _key_of_new_database(url: str) -> str:
     try:
         schema.upgrade(database)
         with database.write() as session:
-            return create_key(session, "demo", operator())
+            return create_key(session, "demo", operator(), list(Scope))
     finally:
         database.close()
 

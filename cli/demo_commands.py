@@ -37,7 +37,10 @@ def demo(
         else:
             show(Console(highlight=False), journeys, overlays, running)
         if keep:
-            console.print(f"The service stays up until Ctrl-C.\nAPI:  {running.api_url}/docs\nkey:  {running.api_key}")
+            console.print(
+                f"The service stays up until Ctrl-C.\nPages:  {running.api_url}/\nAPI:    {running.api_url}/docs\n"
+                f"key:    {running.api_key}"
+            )
             running.wait_for_interrupt()
     if not all(journey.complete for journey in journeys):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.peer_checks import check_archive, check_destination
+from core.audit_settings import Syslog
 from core.errors import PneumoError
 from core.settings import Settings, configuration_file
 
@@ -41,6 +42,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
         yield f"destination {destination.name}", lambda d=destination: check_destination(settings, d)  # type: ignore[misc]
     for archive in settings.archives:
         yield f"archive {archive.name}", lambda a=archive: check_archive(settings, a)  # type: ignore[misc]
+    if settings.audit.syslog is not None:
+        yield "audit syslog", lambda syslog=settings.audit.syslog: _syslog(syslog)  # type: ignore[misc]
     if settings.routes:
         yield "routes", lambda: _routes(settings)
 
@@ -125,6 +128,17 @@ def _port(host: str, port: int, name: str) -> str:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
     return f"{name} at {host}:{port}: free to use"
+
+
+def _syslog(syslog: Syslog) -> str:
+    from worker.syslog import Connection, SinkAway
+
+    try:
+        Connection(syslog).probe()
+    except SinkAway as exc:
+        raise _Unwell(f"{syslog.host}:{syslog.port}: {exc.code}; audit messages wait in the database") from exc
+    how = "TLS" if syslog.tls is not None else "without TLS: patients travel in the clear"
+    return f"{syslog.host}:{syslog.port} answers, {how}"
 
 
 def _readable(path: Path) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from cli import (
     analyze_commands,
+    audit_commands,
     bench_commands,
     card_commands,
     compare_commands,
@@ -17,6 +18,7 @@ from cli import (
     demo_commands,
     drift_commands,
     evaluation_commands,
+    feedback_commands,
     health_commands,
     key_commands,
     models_commands,
@@ -56,15 +58,19 @@ app.command()(training_commands.train)
 app.command()(evaluation_commands.evaluate)
 app.command()(recall_commands.recall)
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(audit_commands.app, name="audit")
+app.add_typer(feedback_commands.app, name="feedback")
 app.add_typer(delivery_commands.app, name="deliveries")
 app.add_typer(route_commands.app, name="routes")
 app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 bench.command("inference")(bench_commands.bench_inference)
 bench.command("gate")(bench_commands.bench_gate)
+bench.command("predict")(bench_commands.bench_predict)
 bench.command("pictures")(bench_commands.bench_pictures)
 bench.command("results")(bench_commands.bench_results)
 bench.command("delivery")(bench_commands.bench_delivery)
+bench.command("audit")(bench_commands.bench_audit)
 models.command("list")(models_commands.list_)
 models.command("add")(models_commands.add)
 models.command("activate")(models_commands.activate)

@@ -11,10 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from audit.intake import Receipt
+from audit.journal import Journal
 from audit.session import Database
 from core.broker import Waker, celery_app
 from core.destinations import DICOMArchive, DICOMwebArchive
 from core.errors import FailedForGood
+from core.file_header import canonical_uid
 from core.logs import describe, get_logger
 from core.records import ReceivedInstance
 from core.settings import Settings
@@ -22,8 +24,7 @@ from core.spool import Spool
 from pacs_listener import statuses
 from pacs_listener.admission import STORAGE_CLASSES
 from pacs_listener.handlers import DiskReserve
-from pacs_listener.incoming import canonical_uid, digest, read_header, sweep
-from pacs_listener.journal import Journal
+from pacs_listener.incoming import digest, read_header, sweep
 from pacs_listener.reception import Reception
 from worker.archive import Arrived, is_readable
 
@@ -49,7 +50,7 @@ class PullIntake:
         self.study_instance_uid = ""
         """Of the study being retrieved: an object of another one was not asked for."""
         self._reception = Reception(database, spool, waker, folder)
-        self._journal = Journal(database)
+        self._journal = Journal(database, "listener")
         self._disk = DiskReserve(spool, folder, settings.listener.disk_reserve_bytes)
         self._called_ae_title = settings.listener.ae_title
         self._source = archive.name

@@ -73,7 +73,7 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "data_folder_out": str(folder / "messages"),
         "control_folder": str(folder / "control"),
         "store_processed": False,
-        "polling_interval": 0.1,
+        "polling_interval": 0.03,
     }
 
 

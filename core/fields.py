@@ -9,6 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+LOOPBACK = "127.0.0.1"
+
 
 class Section(BaseModel):
     """A table of ``pneumo.toml``."""

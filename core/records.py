@@ -181,6 +181,36 @@ class InferenceJob:
     """Name of the configured source that sent it."""
     patient_conflict: bool = False
     """The study is already known under another patient: nothing may be written back."""
+    generation: int = 1
+    """Above 1, an earlier analysis by the same model has to be told apart from this one."""
+    uploaded: bool = False
+    """Given to the prediction service: nothing is written back."""
+    use_tta: bool = False
+    """An upload may ask for test-time augmentation by itself."""
+    media_type: str = "application/dicom"
+    """Of the spooled file."""
+    request_id: str = ""
+    """Of the HTTP request that asked for it."""
+    traceparent: str = ""
+    """W3C Trace Context of that request."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInCharge:
+    """What an inference worker answers with, as its heartbeat tells those who have no model."""
+
+    device_uid: str
+    device_uid_with_tta: str
+    name: str
+    version: str
+    label: str
+    image_size: int
+    """Side of the square that the network sees, pixels."""
+    num_parameters: int
+    device: str
+    """``cpu`` or ``cuda``."""
+    accuracy: float | None
+    """On the held-out images of its record; None where the record has none."""
 
 
 @dataclass(frozen=True, slots=True)

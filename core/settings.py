@@ -16,12 +16,12 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from core.api_settings import APISettings
+from core.audit_settings import AlertSettings, AuditSettings
 from core.destinations import Archive, Destination, RetryPolicy, Route
 from core.errors import ConfigurationError
-from core.fields import TLS, Address, AETitle, Name, Port, Section
+from core.fields import LOOPBACK, TLS, Address, AETitle, Name, Port, Section
 from core.records import ResultKind
-
-LOOPBACK = "127.0.0.1"
 
 
 class Source(Section):
@@ -89,22 +89,6 @@ class DeliverySettings(RetryPolicy):
     lease_seconds: float = Field(default=300, gt=0)
 
 
-class APISettings(Section):
-    host: Address = LOOPBACK
-    port: Port = 8080
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    behind_proxy: bool = False
-    """Something in front ends TLS and keeps strangers away: a reverse proxy, or a container network whose published
-    port is bound to loopback. Without this, plain HTTP beyond loopback is refused at start."""
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together: give both or neither")
-        return self
-
-
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PNEUMO_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
@@ -129,6 +113,10 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
     api: APISettings = APISettings()
+    audit: AuditSettings = AuditSettings()
+    alerts: AlertSettings = AlertSettings()
+    otlp_endpoint: str = ""
+    """Where OpenTelemetry traces go (OTLP over HTTP), such as http://127.0.0.1:4318; none are made when empty."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -141,6 +129,12 @@ class Settings(BaseSettings):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"each {what} may stand once in the configuration, twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _uploads_have_a_name_of_their_own(self) -> Self:
+        if any(each.name == "api" for each in (*self.sources, *self.archives)):
+            raise ValueError("no source or archive may be named api: uploads to the prediction service stand under it")
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-Shelf = Literal["received", "kept_aside", "results"]
+Shelf = Literal["received", "kept_aside", "results", "pictures"]
 
 
 class Spool:
@@ -60,9 +60,9 @@ class Spool:
         _sync(target.parent)
         return name
 
-    def write(self, content: bytes, shelf: Shelf) -> str:
+    def write(self, content: bytes, shelf: Shelf, suffix: str = ".dcm") -> str:
         """Store bytes under a new name, as durably as ``adopt``."""
-        name = _new_name(shelf)
+        name = _new_name(shelf, suffix)
         if not self._local:
             self._filesystem.pipe_file(f"{self._root}/{name}", content)  # object stores put whole objects
             return name
@@ -110,9 +110,9 @@ class Spool:
         self._filesystem.put_file(str(path), f"{self._root}/{name}")
 
 
-def _new_name(shelf: Shelf) -> str:
+def _new_name(shelf: Shelf, suffix: str = ".dcm") -> str:
     identity = uuid.uuid4().hex
-    return f"{shelf}/{identity[:2]}/{identity}.dcm"
+    return f"{shelf}/{identity[:2]}/{identity}{suffix}"
 
 
 def _sync(path: Path) -> None:

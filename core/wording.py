@@ -1,6 +1,9 @@
-"""Numbers as people read them, the same in pictures and in reports."""
+"""Numbers and phrases as people read them, the same in pictures and in reports."""
 
 from __future__ import annotations
+
+RIGHT_OR_WRONG = "Right or wrong? Say so at"
+"""Before the address of the page that takes feedback."""
 
 
 def percent(share: float) -> str:

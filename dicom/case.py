@@ -21,3 +21,7 @@ class Case:
     """The start of the analysis (IHE AIR 6.5.3.1)."""
     region: Region | None = None
     """Where a positive answer came from; None for every other outcome."""
+    generation: int = 1
+    """Above 1, an earlier analysis by the same model has to be told apart from this one: part of every derived UID."""
+    feedback_url: str = ""
+    """The page where readers say whether the answer is right; empty where results carry no link."""

@@ -51,6 +51,7 @@ SUMMARY = Code("121111", "DCM", "Summary")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 SOURCE_REPORT = Code("128225", "DCM", "Source report")
 COMMENT = Code("121106", "DCM", "Comment")
+URI = Code("110037", "DCM", "URI")
 GRAD_CAM = Code("130403", "DCM", "Gradient-weighted class activation")  # CID 217
 
 # Derivation and equipment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from io import BytesIO
 
 import numpy as np
@@ -20,6 +21,7 @@ from reportlab.platypus import KeepInFrame, Paragraph, Spacer, Table
 
 from core.identity import MANUFACTURER
 from core.records import ResultKind
+from core.wording import RIGHT_OR_WRONG
 from dicom import codes, typefaces
 from dicom.case import Case
 from dicom.envelope import code_item, envelope
@@ -132,6 +134,7 @@ def _words(case: Case, header: Dataset) -> list[Paragraph | Spacer | Table]:
         Spacer(0, 3 * mm),
         Paragraph(_set(result_sentence(case.analysis)), _RESULT),
         *(Paragraph(_set(line), _PLAIN) for line in remarks(case.analysis)),
+        *([Paragraph(_link(case.feedback_url), _PLAIN)] if case.feedback_url else []),
     ]
 
 
@@ -139,6 +142,12 @@ def _set(text: str) -> str:
     if not text:
         return "-"
     return typefaces.marked_up(text) or _NOT_PRINTABLE
+
+
+def _link(address: str) -> str:
+    """The words and the address, which a click opens."""
+    anchor = f'<a href="{html.escape(address)}" color="#0B57A4">{_set(address)}</a>'
+    return f"{_set(RIGHT_OR_WRONG)} {anchor}"
 
 
 def _set_name(name: str) -> str:

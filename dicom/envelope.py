@@ -43,12 +43,14 @@ def envelope(
     requests = orders.requests(source.dataset)
     result = inherited(source.dataset, [*texts, *orders.texts(requests)])
     result.SOPClassUID = sop_class_uid
-    result.SOPInstanceUID = result_uid(source.sop_instance_uid, device, kind)
+    result.SOPInstanceUID = result_uid(source.sop_instance_uid, device, kind, case.generation)
     result.InstanceCreationDate, result.InstanceCreationTime = date, time
     result.ContentDate, result.ContentTime = date, time
 
     result.Modality = modality
-    result.SeriesInstanceUID = series_uid(source.study_instance_uid, source.sop_instance_uid, device, kind)
+    result.SeriesInstanceUID = series_uid(
+        source.study_instance_uid, source.sop_instance_uid, device, kind, case.generation
+    )
     result.SeriesNumber = series_number
     result.SeriesDescription = series_description
     result.InstanceNumber = max(1, integer(source.dataset, "InstanceNumber", 1) % 2**31)

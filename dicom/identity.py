@@ -26,19 +26,27 @@ def device_uid(model: ModelIdentity) -> str:
     return derived_uid("device", json.dumps(asdict(model), sort_keys=True))
 
 
-def result_uid(source_sop_instance_uid: str, device_uid: str, kind: ResultKind) -> str:
-    return derived_uid("result", source_sop_instance_uid, device_uid, kind)
+def result_uid(source_sop_instance_uid: str, device_uid: str, kind: ResultKind, generation: int = 1) -> str:
+    """``generation``: above 1 where the same model had to judge the image once more."""
+    return derived_uid("result", source_sop_instance_uid, device_uid, kind, *_told_apart(generation))
 
 
-def series_uid(study_instance_uid: str, source_sop_instance_uid: str, device_uid: str, kind: ResultKind) -> str:
+def series_uid(
+    study_instance_uid: str, source_sop_instance_uid: str, device_uid: str, kind: ResultKind, generation: int = 1
+) -> str:
     """The pictures of a study share a series. Each report has its own: OHIF shows only the last one of a series."""
     scope = source_sop_instance_uid if kind in REPORT_KINDS else ""
-    return derived_uid("series", study_instance_uid, scope, device_uid, kind)
+    return derived_uid("series", study_instance_uid, scope, device_uid, kind, *_told_apart(generation))
 
 
-def tracking_uid(source_sop_instance_uid: str, device_uid: str, label: str) -> str:
+def tracking_uid(source_sop_instance_uid: str, device_uid: str, label: str, generation: int = 1) -> str:
     """Tracking Unique Identifier of a finding: every kind of object that speaks of it uses the same one."""
-    return derived_uid("finding", source_sop_instance_uid, device_uid, label)
+    return derived_uid("finding", source_sop_instance_uid, device_uid, label, *_told_apart(generation))
+
+
+def _told_apart(generation: int) -> tuple[str, ...]:
+    """The first generation goes unnamed: its UIDs are older than the word."""
+    return () if generation == 1 else (f"generation {generation}",)
 
 
 def is_own_result(dataset: Dataset) -> bool:

@@ -40,7 +40,7 @@ def build(case: Case, kind: ResultKind, secondary_capture: Dataset | None) -> Da
         modality="SR",
         series_number=SERIES_NUMBER,
         series_description=_SERIES_DESCRIPTION,
-        texts=comments,
+        texts=[*comments, case.feedback_url],
     )
     grad_cam = None if secondary_capture is None else _reference(secondary_capture)
     image = Reference(

@@ -16,7 +16,7 @@ from dicom.evaluations import evaluations
 from dicom.evidence import Reference
 from dicom.identity import device_uid, tracking_uid
 from dicom.observation import CONTAINS, algorithm, comment
-from dicom.sentences import in_per_cent
+from dicom.sentences import BEFORE_THE_ADDRESS, in_per_cent
 
 Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -29,7 +29,8 @@ def measurement_group(
     finding = codes.finding(label)
     parts: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(
-            uid=tracking_uid(source.sop_instance_uid, device_uid(case.model), label), identifier=f"AI {label}"
+            uid=tracking_uid(source.sop_instance_uid, device_uid(case.model), label, case.generation),
+            identifier=f"AI {label}",
         ),
         "finding_type": finding,
         "finding_sites": [sr.FindingSite(anatomic_location=codes.LUNG)],
@@ -56,8 +57,12 @@ def measurement_group(
         )
     # The words come first, after the two tracking items: viewers that print values without their names would otherwise
     # open a negative report with "Pneumonia".
-    for position, words in enumerate(comments, start=2):
-        items.insert(position, comment(words))
+    shown = [comment(words) for words in comments]
+    if case.feedback_url:
+        address = sr.TextContentItem(name=codes.URI, value=case.feedback_url, relationship_type=CONTAINS)
+        shown += [comment(BEFORE_THE_ADDRESS), address]
+    for position, item in enumerate(shown, start=2):
+        items.insert(position, item)
     return group
 
 

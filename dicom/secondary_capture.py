@@ -13,7 +13,7 @@ from dicom.case import Case
 from dicom.envelope import code_item, envelope
 from dicom.headers import numbers, text, values
 from dicom.reading import SourceImage
-from dicom.sentences import remarks, result_sentence
+from dicom.sentences import invitation, remarks, result_sentence
 
 SERIES_NUMBER = 9001  # after whatever the modality numbers its own series
 # JPEG 2000's own syntax (4.91) may hold either kind: there the attribute alone counts.
@@ -29,7 +29,8 @@ def build(case: Case, picture: npt.NDArray[np.uint8]) -> Dataset:
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"a picture is (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
     model, intended_use = case.model, case.intended_use
-    comments = "\n".join((intended_use, result_sentence(case.analysis), *remarks(case.analysis)))
+    lines = (intended_use, result_sentence(case.analysis), *remarks(case.analysis), *invitation(case.feedback_url))
+    comments = "\n".join(lines)
     derivation = (
         f"The radiograph beside itself under a Grad-CAM heat map of {model.name} {model.version} for {model.label}, "
         f"resampled and framed with text. {intended_use}"

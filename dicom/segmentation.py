@@ -90,7 +90,7 @@ def _segment(case: Case, description: str) -> Dataset:
             source=model.manufacturer[:64],
             parameters={"threshold": f"{model.threshold:g}", "weights sha256": model.digest},
         ),
-        tracking_uid=tracking_uid(case.source.sop_instance_uid, device_uid(model), label),
+        tracking_uid=tracking_uid(case.source.sop_instance_uid, device_uid(model), label, case.generation),
         tracking_id=f"AI {label}",
         anatomic_regions=[codes.LUNG],
     )

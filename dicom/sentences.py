@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.records import Analysis, Finding, Outcome
-from core.wording import percent
+from core.wording import RIGHT_OR_WRONG, percent
 
 _SAYS_NOTHING = "This says nothing about whether a finding is present or absent"
 
@@ -26,6 +26,14 @@ def result_sentence(analysis: Analysis) -> str:
         return sentence
     shares = ", ".join(f"{name} {percent(share)}" for name, share in prediction.classes)
     return f"{sentence} The model's classes: {shares}."
+
+
+BEFORE_THE_ADDRESS = "To say whether this is right, open the address that follows."
+
+
+def invitation(feedback_url: str) -> list[str]:
+    """Where a reader may say whether the answer is right; no line without an address."""
+    return [f"{RIGHT_OR_WRONG} {feedback_url}"] if feedback_url else []
 
 
 def study_sentence(label: str, analyses: Sequence[Analysis]) -> str:

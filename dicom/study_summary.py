@@ -42,7 +42,8 @@ def build(cases: Sequence[Case], *, references: Sequence[Reference], predecessor
     said = [_words(case, place, len(ordered)) for place, case in enumerate(ordered, 1)]
     overall = study_sentence(latest.model.label, [case.analysis for case in ordered])
     # The patient and the study as the first image names them, the equipment and the time as of the last analysis.
-    issuer = replace(ordered[0], model=latest.model, created=latest.created)
+    generation = max(case.generation for case in ordered)
+    issuer = replace(ordered[0], model=latest.model, created=latest.created, generation=generation)
     texts = [latest.intended_use, overall, *(line for words in said for line in words)]
     summary = _envelope(issuer, texts)
     summary.ContributingEquipmentSequence = [
@@ -74,7 +75,8 @@ def _uid(cases: Sequence[Case]) -> str:
     """The same for the same images and models, however often and in whatever order they are summed up."""
     devices = sorted({device_uid(case.model) for case in cases})
     sources = sorted(case.source.sop_instance_uid for case in cases)
-    return derived_uid("summary", cases[0].source.study_instance_uid, *devices, *sources)
+    again = sorted(f"{case.source.sop_instance_uid} {case.generation}" for case in cases if case.generation > 1)
+    return derived_uid("summary", cases[0].source.study_instance_uid, *devices, *sources, *again)
 
 
 def _content(
@@ -118,7 +120,7 @@ def _evaluations(cases: Sequence[Case], label: str) -> sr.ContainerContentItem:
 def _mentions(cases: Sequence[Case], references: Sequence[Reference]) -> list[sr.ContentItem]:
     """The pictures and reports among ``references`` as links; the other results stand in the evidence alone."""
     reports = {
-        result_uid(case.source.sop_instance_uid, device_uid(case.model), kind)
+        result_uid(case.source.sop_instance_uid, device_uid(case.model), kind, case.generation)
         for case in cases
         for kind in REPORT_KINDS
     }

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from os import SEEK_END
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,8 @@ class Wrapping:
     """The same seed makes the same UIDs; random ones when None."""
     study_instance_uid: str | None = None
     """Joins an existing study; a study of its own when None."""
+    sop_instance_uid: str | None = None
+    """Where the picture has a name already."""
     instance_number: int = 1
 
 
@@ -91,7 +94,7 @@ def _identify(dx: Dataset, about: Wrapping) -> None:
 
     date, time = about.taken.strftime("%Y%m%d"), about.taken.strftime("%H%M%S")
     dx.SOPClassUID = DigitalXRayImageStorageForPresentation
-    dx.SOPInstanceUID = uid("instance")
+    dx.SOPInstanceUID = about.sop_instance_uid or uid("instance")
     dx.PatientName, dx.PatientID = about.patient_name, about.patient_id
     dx.PatientBirthDate, dx.PatientSex = about.patient_birth_date, about.patient_sex
     if about.patient_age:
@@ -125,14 +128,14 @@ def _describe_examination(dx: Dataset, about: Wrapping) -> None:
 _UNKNOWN_SPACING = [0.2, 0.2]
 
 
-def image_file_to_dx(path: Path, about: Wrapping) -> Dataset:
+def image_file_to_dx(file: Path | BinaryIO, about: Wrapping) -> Dataset:
     """Wrap a JPEG or PNG file: grey of 8 or 16 bits, or colour as its luminance; the EXIF orientation is applied.
 
     Raises:
         FailedForGood: ``unreadable_image``.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
             if image.width * image.height > MAXIMUM_PIXELS:
                 raise FailedForGood("unreadable_image", f"more than {MAXIMUM_PIXELS} pixels")
             is_jpeg = image.format == "JPEG"
@@ -142,8 +145,12 @@ def image_file_to_dx(path: Path, about: Wrapping) -> Dataset:
     dx = dx_from_image(pixels, about)
     if is_jpeg:  # PS3.3 C.7.6.1.1.5
         dx.LossyImageCompression, dx.LossyImageCompressionMethod = "01", "ISO_10918_1"
-        dx.LossyImageCompressionRatio = f"{pixels.nbytes / path.stat().st_size:.4g}"
+        dx.LossyImageCompressionRatio = f"{pixels.nbytes / _size(file):.4g}"
     return dx
+
+
+def _size(file: Path | BinaryIO) -> int:
+    return file.stat().st_size if isinstance(file, Path) else file.seek(0, SEEK_END)
 
 
 def _grey(image: Image.Image) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from core.records import Outcome
-from core.wording import percent
+from core.wording import RIGHT_OR_WRONG, percent
 from ml.heat import FAINTEST, colour_bar
 from ml.regions import LEVEL
 from ml.words import BODY, HEADLINE, LARGE, SMALL, Colour, Column
@@ -36,6 +36,8 @@ class Caption:
     label: str = "pneumonia"
     left_side: str = ""
     """The side of the patient at the image's left edge as DICOM abbreviates it, such as ``R``; empty where unknown."""
+    feedback_url: str = ""
+    """Where readers say whether this is right; no line without one."""
 
     @property
     def peak(self) -> float:
@@ -49,7 +51,8 @@ class Caption:
 
 
 def banner(width: int, margin: int, caption: Caption, *, mapped: bool, outlined: bool) -> Image.Image:
-    """As wide as the page: the answer at the left, the scale of the colours at the right, warnings under both.
+    """As wide as the page: the answer at the left, the scale of the colours at the right, warnings and the way to
+    feedback under both.
 
     Args:
         mapped: the picture has a heat map.
@@ -78,6 +81,8 @@ def banner(width: int, margin: int, caption: Caption, *, mapped: bool, outlined:
     warnings = Column(margin, width - 2 * margin, max(answer.y, scale.y) + 4)
     for warning in caption.warnings:
         warnings.line(f"Warning: {_sentence(warning)}", BODY, AMBER)
+    if caption.feedback_url:
+        warnings.line(f"{RIGHT_OR_WRONG} {caption.feedback_url}", SMALL, MUTED)
 
     canvas = Image.new("RGB", (width, warnings.y + _PADDING), BACKGROUND)
     draw = ImageDraw.Draw(canvas)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -100,6 +101,16 @@ class Classifier:
             return identity
         steps = {**json.loads(identity.preprocessing), "views": VIEWS}
         return replace(identity, preprocessing=json.dumps(steps, sort_keys=True, separators=(",", ":")))
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    def with_tta(self) -> Self:
+        """The same network in memory, asked with test-time augmentation: another one to answer. Not for two threads."""
+        twin = copy.copy(self)
+        twin.use_tta = True
+        return twin
 
     def classify(self, images: Sequence[npt.NDArray[np.float32]]) -> list[tuple[Prediction, Heatmap]]:
         """What the network says of each image, whether or not it should have been asked: for evaluation.

@@ -38,6 +38,13 @@ def colour_bar(length: int, height: int) -> npt.NDArray[np.uint8]:
     return np.repeat(np.rint(bar).astype(np.uint8), height, axis=0)
 
 
+def palette() -> npt.NDArray[np.uint8]:
+    """(256, 3): the colour of each share of the peak from 0 to 255, at full strength; black where it has none."""
+    share = np.linspace(0.0, 1.0, 256, dtype=np.float32)
+    colours = _colour_of(np.clip((share - FAINTEST) / (1.0 - FAINTEST), 0.0, 1.0))
+    return np.rint(np.where((share > FAINTEST)[:, None], colours, 0)).astype(np.uint8)
+
+
 def _tint(colours: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Grey values (h, w, 3) in [0, 255] under the colour of each place's share of the peak (h, w) in [0, 1]."""
     heat = np.clip((share - FAINTEST) / (1.0 - FAINTEST), 0.0, 1.0)

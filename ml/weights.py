@@ -61,6 +61,13 @@ class WeightsRecord(BaseModel):
             temperature=self.temperature,
         )
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the validation patients' images that are called rightly."""
+        validation = self.metrics.get("validation")
+        accuracy = validation.get("accuracy") if isinstance(validation, dict) else None
+        return float(accuracy) if isinstance(accuracy, int | float) else None
+
 
 def load_record(path: Path) -> WeightsRecord:
     """The record of a weights file, after comparing the file's digest with the one on record.

@@ -19,6 +19,7 @@ from pynetdicom.pdu import P_DATA_TF
 
 from audit.commitments import Holding, book_request, look_up, mark_answered_at_once
 from audit.confirmations import settle_commitment
+from audit.journal import Journal
 from audit.session import Database
 from core.commitment import (
     ALL_COMMITTED,
@@ -36,7 +37,6 @@ from core.errors import FailedForGood
 from core.logs import describe, get_logger
 from core.settings import Source
 from pacs_listener.admission import Admission, Peer, peer_of
-from pacs_listener.journal import Journal
 
 log = get_logger("listener")
 

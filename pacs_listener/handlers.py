@@ -11,15 +11,17 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 
 from audit.intake import Receipt
+from audit.journal import Journal
 from core.errors import FailedForGood
+from core.file_header import Header, canonical_uid
 from core.logs import describe, get_logger
 from core.records import ReceivedInstance
 from core.settings import Source
 from core.spool import Spool
+from core.tracing import span
 from pacs_listener import statuses
 from pacs_listener.admission import STORAGE_CLASSES, Admission, Peer, Refusal, peer_of
-from pacs_listener.incoming import Header, canonical_uid, digest, read_header
-from pacs_listener.journal import Journal
+from pacs_listener.incoming import digest, read_header
 from pacs_listener.reception import Reception
 
 log = get_logger("listener")
@@ -91,7 +93,11 @@ class Handlers:
         peer, request = peer_of(event), cast("C_STORE", event.request)
         uid = canonical_uid(str(request.AffectedSOPInstanceUID)) or ""
         try:
-            return self._store(event, request, uid, peer)
+            with span("C-STORE", kind="server", sop_instance_uid=uid, calling_ae_title=peer.calling_ae_title) as active:
+                answer = self._store(event, request, uid, peer)
+                if active is not None:
+                    active.set_attribute("status", f"0x{answer.Status:04X}")
+                return answer
         except Exception as exc:  # noqa: BLE001 - the listener outlives every data set, its database and its disk
             log.error("store_failed", sop_instance_uid=uid, calling_ae_title=peer.calling_ae_title, **describe(exc))
             return statuses.answer(statuses.PROCESSING_FAILURE, "could not be stored; send it again later")

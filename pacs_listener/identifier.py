@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydicom.dataset import Dataset
 
 from core.errors import FailedForGood
-from pacs_listener.incoming import canonical_uid
+from core.file_header import canonical_uid
 
 
 class Level(StrEnum):

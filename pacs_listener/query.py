@@ -13,12 +13,12 @@ from pynetdicom.events import Event
 
 from audit.events import record_event
 from audit.holdings import HeldInstance, HeldStudy, StudyKeys, find_studies, matches
+from audit.journal import Journal
 from audit.session import Database
 from core.errors import FailedForGood
 from core.logs import describe, get_logger
 from pacs_listener.admission import Peer, peer_of
 from pacs_listener.identifier import Identifier, Level, read_identifier, texts, uids_of
-from pacs_listener.journal import Journal
 from pacs_listener.statuses import answer
 
 log = get_logger("listener")
@@ -60,7 +60,7 @@ class Queries:
         peer = peer_of(event)
         try:
             identifier = read_identifier(decoded(event))
-            is_partly, found = self._search(identifier, peer)
+            is_partly, found = self._search(identifier, peer, str(event.context.abstract_syntax))
         except FailedForGood as exc:
             status = _STATUSES.get(exc.code, _IDENTIFIER_DOES_NOT_MATCH)
             refuse(self._journal, "query.refused", exc, status, peer)
@@ -76,7 +76,7 @@ class Queries:
                 return
             yield _PENDING_KEYS_NOT_SUPPORTED if is_partly else _PENDING, match
 
-    def _search(self, identifier: Identifier, peer: Peer) -> tuple[bool, list[Dataset]]:
+    def _search(self, identifier: Identifier, peer: Peer, sop_class_uid: str) -> tuple[bool, list[Dataset]]:
         """Whether keys were ignored, and the answers; the query is on record before the first of them."""
         ignored = _ignored_keys(identifier)
         keys, series = _study_keys(identifier.dataset), _LowerKeys(identifier)
@@ -89,7 +89,14 @@ class Queries:
             raise FailedForGood("too_many_matches", "narrow the query")
         with self._database.write() as session:
             record_event(
-                session, "query.answered", actor=peer.calling_ae_title, level=identifier.level, matches=len(found)
+                session,
+                "query.answered",
+                actor=peer.calling_ae_title,
+                address=peer.address,
+                sop_class_uid=sop_class_uid,
+                level=identifier.level,
+                keys=_used_keys(identifier),
+                matches=len(found),
             )
         return bool(ignored), [self._answer(identifier, values) for values in found]
 
@@ -162,6 +169,15 @@ def _ignored_keys(identifier: Identifier) -> list[str]:
     except Exception as exc:
         raise FailedForGood("unreadable", "identifier") from exc  # as above
     return ignored
+
+
+def _used_keys(identifier: Identifier) -> list[str]:
+    """The keywords of what was searched by, without the values: these are patients."""
+    return sorted(
+        element.keyword
+        for element in identifier.dataset
+        if element.keyword and element.keyword not in _OF_THE_REQUEST and not _is_universal(element)
+    )
 
 
 def _is_universal(element: DataElement) -> bool:

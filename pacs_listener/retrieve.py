@@ -20,6 +20,7 @@ from pynetdicom.events import Event
 
 from audit.events import record_event
 from audit.holdings import HeldInstance, StudyKeys, find_studies
+from audit.journal import Journal
 from audit.session import Database
 from core.destinations import DICOMDestination
 from core.errors import FailedForGood
@@ -28,7 +29,6 @@ from core.settings import Settings
 from core.spool import Spool
 from pacs_listener.admission import GET, MOVE, Peer, caller
 from pacs_listener.identifier import Identifier, Level, read_identifier
-from pacs_listener.journal import Journal
 from pacs_listener.query import MOST_INSTANCES, MOST_MATCHES, refuse
 from pacs_listener.sub_operations import MoveDestination, Originator, association_with, failed_list, store
 
@@ -248,6 +248,7 @@ class _Retrieval:
                 subject=studies[0] if len(studies) == 1 else "",
                 actor=self._peer.calling_ae_title,
                 operation="C-GET" if isinstance(self._request, C_GET) else "C-MOVE",
+                address=self._peer.address,
                 to=self._ae_title,
                 studies=studies,
                 completed=tally.completed,

@@ -15,6 +15,8 @@ from typing import Any
 import pydicom.config
 from pynetdicom import AE, _config, evt
 
+from audit.journal import Journal
+from audit.life import recorded_life
 from audit.session import Database
 from core.broker import Waker, celery_app
 from core.errors import ConfigurationError
@@ -22,12 +24,12 @@ from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from core.logs import describe, get_logger
 from core.settings import ListenerSettings, Settings
 from core.spool import Spool
+from core.tracing import tracing
 from pacs_listener.admission import Admission, supported_contexts
 from pacs_listener.commitment import Commitments
 from pacs_listener.connection import Connection, Limits, ListenerServer, tls_context
 from pacs_listener.handlers import DiskReserve, Handlers
 from pacs_listener.incoming import sweep
-from pacs_listener.journal import Journal
 from pacs_listener.query import Queries
 from pacs_listener.reception import Reception
 from pacs_listener.retrieve import Retrievals
@@ -56,7 +58,7 @@ class Listener:
         # On the spool's volume, so that taking a file over is a rename.
         self._incoming = (spool.local_root or settings.home.absolute()) / "incoming"
         disk = DiskReserve(spool, self._incoming, self._settings.disk_reserve_bytes)
-        admission, journal = Admission(settings), Journal(database)
+        admission, journal = Admission(settings), Journal(database, "listener")
         self._handlers = Handlers(admission, Reception(database, spool, waker, self._incoming), journal, disk)
         self._commitments = Commitments(admission, database, journal)
         self._queries = Queries(database, journal, self._settings.ae_title)
@@ -166,9 +168,10 @@ def run(settings: Settings) -> None:
     )  # fmt: skip
     if not settings.sources:
         log.warning("no_sources", consequence="every caller is refused; add a [[sources]] section to pneumo.toml")
-    signal.sigwait(ends)
-    log.info("stopping")
-    listener.shutdown(_DRAIN_SECONDS)
+    with tracing(settings.otlp_endpoint, "listener"), recorded_life(database, "listener"):
+        signal.sigwait(ends)
+        log.info("stopping")
+        listener.shutdown(_DRAIN_SECONDS)
     waker.close()
     database.close()
 

@@ -45,9 +45,10 @@ def _require_port(name: str, host: str, port: int) -> None:
 
 
 def require_redis() -> str:
-    """URL of a Redis database the tests may flush: number 15."""
+    """URL of a Redis database the tests may flush: number 15, and one less for each process that tests beside us."""
     _require_port("Redis", "127.0.0.1", 6379)
-    return "redis://127.0.0.1:6379/15"
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return f"redis://127.0.0.1:6379/{15 - process}"
 
 
 def require_rabbitmq() -> str:

@@ -68,7 +68,9 @@ def _case(image: ReportedImage, settings: Settings, spool: Spool) -> Case | None
             source = read_source(file)
     except FailedForGood:
         return None  # an image nobody can read has no report that could be summed up
-    return Case(source, image.analysis, image.model, settings.intended_use, image.analysed_at)
+    return Case(
+        source, image.analysis, image.model, settings.intended_use, image.analysed_at, generation=image.generation
+    )
 
 
 def _takers(study: ReportedStudy, settings: Settings, kind: ResultKind) -> list[str]:

@@ -16,7 +16,7 @@ TYPE = "prediction.completed"
 
 def event_uid(case: Case) -> str:
     """Names the event; the same for every build and every attempt to send it."""
-    return result_uid(case.source.sop_instance_uid, device_uid(case.model), ResultKind.WEBHOOK_EVENT)
+    return result_uid(case.source.sop_instance_uid, device_uid(case.model), ResultKind.WEBHOOK_EVENT, case.generation)
 
 
 def event_bytes(case: Case, results: Sequence[tuple[ResultKind, str, str]]) -> bytes:
@@ -44,6 +44,8 @@ def event_bytes(case: Case, results: Sequence[tuple[ResultKind, str, str]]) -> b
         ],
         "intended_use": case.intended_use,
     }
+    if case.feedback_url:
+        data["feedback_url"] = case.feedback_url
     created = case.created.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     event = {"id": event_uid(case), "type": TYPE, "timestamp": created, "data": data}
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

@@ -22,7 +22,7 @@ from dicom import codes
 from dicom.case import Case
 from dicom.headers import inherited, items, text
 from dicom.identity import device_uid, result_uid
-from dicom.sentences import in_per_cent, remarks, result_sentence
+from dicom.sentences import BEFORE_THE_ADDRESS, in_per_cent, remarks, result_sentence
 
 _VERSION = "2.5.1"
 _STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
@@ -40,7 +40,7 @@ _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 def message_uid(case: Case) -> str:
     """Names the message; the same for every build and every attempt to send it."""
-    return result_uid(case.source.sop_instance_uid, device_uid(case.model), ResultKind.HL7_MESSAGE)
+    return result_uid(case.source.sop_instance_uid, device_uid(case.model), ResultKind.HL7_MESSAGE, case.generation)
 
 
 def message_bytes(case: Case) -> bytes:
@@ -148,8 +148,14 @@ def _observations(case: Case) -> Iterator[tuple[str, Code, str, str, str]]:
     if analysis.prediction is not None:
         certainty = f"{in_per_cent(analysis.prediction.probability):g}"
         yield "NM", codes.CERTAINTY_OF_FINDING, "", certainty, _coded(codes.PERCENT)
-    for number, comment in enumerate((case.intended_use, result_sentence(analysis), *remarks(analysis)), start=1):
+    comments = [case.intended_use, result_sentence(analysis), *remarks(analysis)]
+    if case.feedback_url:
+        comments.append(BEFORE_THE_ADDRESS)
+    for number, comment in enumerate(comments, start=1):
         yield "TX", codes.COMMENT, str(number), _escaped(comment), ""
+    if case.feedback_url:
+        # No RP: receivers file what that points to among the documents of the patient.
+        yield "ST", codes.URI, "", _escaped(case.feedback_url), ""
     yield "ST", _STUDY_INSTANCE_UID, "", case.source.study_instance_uid, ""
 
 

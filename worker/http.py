@@ -20,9 +20,13 @@ from worker.answers import Refused, Unavailable
 _LONGEST_ANSWER = 1024**2
 _LONGEST_PAUSE = 86_400.0
 # RFC 9110 and RFC 6585: what another attempt can pass. 301 and 308 are for good, 302, 303 and 307 are not.
-_MAY_PASS = {302, 303, 307, 408, 425, 429}
-# These speak of the server and not of what was sent.
-_UNAVAILABLE = {429, 502, 503, 504}
+_MAY_PASS = {302, 303, 307, 401, 403, 407, 408, 425, 429}
+# These speak of the server or of our credentials, and not of what was sent.
+_UNAVAILABLE = {401, 407, 429, 502, 503, 504}
+# An expired token and a changed password are mended by people, within hours; and who asks on with a wrong password
+# every few seconds may lock the account.
+_MENDED_BY_PEOPLE = {401, 403, 407}
+_PAUSE_FOR_PEOPLE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,13 @@ class HTTPPeer:
 def refusal(answer: HTTPAnswer) -> Refused:
     """The fate that a status other than 2xx means. Raises Unavailable where it holds for everything else as well."""
     code = f"http_{answer.status}"
+    pause = answer.retry_after_seconds
+    if answer.status in _MENDED_BY_PEOPLE:
+        pause = max(pause or 0.0, _PAUSE_FOR_PEOPLE)
     if answer.status in _UNAVAILABLE:
-        raise Unavailable(code, answer.status, answer.retry_after_seconds)
+        raise Unavailable(code, answer.status, pause)
     permanent = 300 <= answer.status < 500 and answer.status not in _MAY_PASS
-    return Refused(code, permanent, answer.status, answer.retry_after_seconds)
+    return Refused(code, permanent, answer.status, pause)
 
 
 def authorization(peer: DICOMwebDestination | DICOMwebArchive) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,15 +13,16 @@ from audit.models import ModelState, ModelVersion
 from audit.session import Database
 from core.errors import ConfigurationError
 from core.logs import describe, get_logger
+from core.records import ModelInCharge
 from core.settings import Settings
 from dicom.identity import device_uid
 from ml.classifier import Classifier
 from ml.weights import DEFAULT_WEIGHTS, load_record
 from worker.model_store import ModelStore
+from worker.pulse import WORKER
 
 log = get_logger("models")
 
-WORKER = socket.gethostname()
 # A model that could not be loaded is tried again now and then: its files may be on their way.
 _PAUSE_SECONDS = 60.0
 
@@ -33,6 +33,22 @@ class Loaded:
 
     model_version_id: int
     classifier: Classifier
+
+    @property
+    def in_charge(self) -> ModelInCharge:
+        """What is told of it where it is the active one."""
+        classifier, identity = self.classifier, self.classifier.identity
+        return ModelInCharge(
+            device_uid=device_uid(identity),
+            device_uid_with_tta=device_uid(classifier.with_tta().identity),
+            name=identity.name,
+            version=identity.version,
+            label=identity.label,
+            image_size=classifier.record.preprocessing.size,
+            num_parameters=classifier.num_parameters,
+            device=classifier.device.type,
+            accuracy=classifier.record.accuracy,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +62,22 @@ class Models(Protocol):
         """What to work with now; asked before each batch."""
         ...
 
+    def is_current(self) -> bool:
+        """Whether the last line-up is what is wanted now. Loads nothing, so any thread may ask."""
+        ...
+
 
 class PinnedModel:
     """The one model that ``worker.weights`` names, whatever the database says of others; nothing in shadow."""
 
     def __init__(self, database: Database, classifier: Classifier) -> None:
-        self._lineup = Lineup(_registered(database, classifier))
+        self._lineup = Lineup(registered(database, classifier))
 
     def lineup(self) -> Lineup:
         return self._lineup
+
+    def is_current(self) -> bool:
+        return True
 
 
 class ModelsInService:
@@ -66,6 +89,7 @@ class ModelsInService:
         self._loaded: dict[str, Loaded] = {}
         self._try_again_at: dict[str, float] = {}
         self._lineup: Lineup | None = None
+        self._wanted: list[tuple[str, ModelState]] = []
         shipped = load_record(DEFAULT_WEIGHTS).identity
         with database.write() as session:
             introduce_shipped(session, shipped, device_uid(shipped))
@@ -74,6 +98,7 @@ class ModelsInService:
     def lineup(self) -> Lineup:
         with self._database.read() as session:
             wanted = in_service(session)
+        self._wanted = [(version.device_uid, version.state) for version in wanted]
         found = {version.device_uid: self._get(version) for version in wanted}
         active = next((found[row.device_uid] for row in wanted if row.state is ModelState.ACTIVE), None)
         if active is None:
@@ -86,6 +111,10 @@ class ModelsInService:
         self._loaded = {uid: model for uid, model in self._loaded.items() if model in (active, *shadows)}
         self._lineup = Lineup(active, shadows)
         return self._lineup
+
+    def is_current(self) -> bool:
+        with self._database.read() as session:
+            return self._wanted == [(version.device_uid, version.state) for version in in_service(session)]
 
     def _kept(self, wanted: list[ModelVersion]) -> Loaded:
         if self._lineup is None:
@@ -102,7 +131,7 @@ class ModelsInService:
         if known is not None or time.monotonic() < self._try_again_at.get(version.device_uid, 0.0):
             return known
         try:
-            loaded = _registered(self._database, self._store.load(version, use_tta=self._use_tta))
+            loaded = registered(self._database, self._store.load(version, use_tta=self._use_tta))
         except Exception as exc:  # noqa: BLE001 - a model that does not fit, or into no memory, must not stop the others
             self._miss(version, exc)
             return None
@@ -131,6 +160,7 @@ def models_for(database: Database, settings: Settings) -> Models:
     return PinnedModel(database, classifier)
 
 
-def _registered(database: Database, classifier: Classifier) -> Loaded:
+def registered(database: Database, classifier: Classifier) -> Loaded:
+    """With the row of who answers, made at its first use."""
     with database.write() as session:
         return Loaded(register_model(session, classifier.identity, device_uid(classifier.identity)), classifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from audit.deliveries import claim_deliveries, mark_dead, mark_sent, retry_delivery
+from audit.deliveries import ERASED, claim_deliveries, mark_dead, mark_sent, retry_delivery
 from audit.leases import renew
 from audit.models import Delivery
 from audit.session import Database
@@ -14,6 +14,7 @@ from core.logs import get_logger
 from core.records import DeliveryJob
 from core.settings import Settings
 from core.spool import Spool
+from core.tracing import record_span
 from worker.answers import Answer, Refused, Sent, pause_before_retry
 from worker.delivery import deliver
 
@@ -49,12 +50,29 @@ class Outbox:
             for delivery in deliveries:
                 self._settle(delivery, Refused("unknown_destination", permanent=True))
             return
+        for delivery in deliveries:
+            if not delivery.spool_name:  # made due by somebody who had not seen that it was erased
+                self._settle(delivery, Refused(ERASED, permanent=True))
+        deliveries = [delivery for delivery in deliveries if delivery.spool_name]
+        if not deliveries:
+            return
         unsettled = [delivery.id for delivery in deliveries]
         calling_ae_title = self._settings.listener.ae_title
+        began = time.perf_counter()
         for delivery, answer in deliver(deliveries, destination, self._spool, calling_ae_title):
+            record_span(
+                "deliver",
+                {"send": time.perf_counter() - began},
+                kind="client",
+                failed=isinstance(answer, Refused),
+                destination=delivery.destination,
+                sop_instance_uid=delivery.sop_instance_uid,
+                answer=answer.code if isinstance(answer, Refused) else "sent",
+            )
             unsettled.remove(delivery.id)
             self._settle(delivery, answer)
             self._keep(unsettled, delivery.token)
+            began = time.perf_counter()
 
     def _settle(self, delivery: DeliveryJob, answer: Answer) -> None:
         destination = self._settings.destination(delivery.destination)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -39,6 +40,15 @@ class Analysed:
     """None where not even the header can be read."""
     readable: Readable | None = None
     """For ``judge_again``; None where no model was asked."""
+    heat: Heat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """What colours the picture: a map whose hottest place counts as the share ``peak`` of the scale."""
+
+    map: Heatmap
+    peak: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +70,40 @@ class _Stopped:
 
 
 def analyse(
-    files: Sequence[BinaryIO],
+    files: Sequence[BinaryIO | Finding],
     classifier: Classifier,
     intended_use: str,
     kinds: Collection[ResultKind] = DEFAULT_KINDS,
+    *,
+    public_url: str = "",
+    generations: Sequence[int] = (),
 ) -> Iterator[Analysed]:
     """Analyse a batch with one forward pass; yields one result per file, in their order.
 
     Args:
+        files: DICOM, or why there is none.
         kinds: which results to make.
+        generations: of each file's analysis; the first one for all where empty.
+        public_url: of the pages; answers carry a link to the one that takes feedback. None without.
     """
-    results = _Results(classifier.identity, intended_use, datetime.now(UTC), frozenset(kinds))
+    results = _Results(classifier.identity, intended_use, datetime.now(UTC), frozenset(kinds), public_url)
     cases = [_read(file) for file in files]
     radiographs = [case.radiograph.pixels for case in cases if isinstance(case, Readable)]
     clock = time.perf_counter()
     verdicts = iter(classifier.judge(radiographs))
     share = (time.perf_counter() - clock) / max(len(radiographs), 1)
-    for case in cases:
+    for case, generation in zip(cases, generations or (1,) * len(cases), strict=True):
         match case:
             case _Stopped(source, analysis, seconds):
-                yield results.without_picture(source, analysis, {"read": seconds})
+                yield results.without_picture(source, analysis, {"read": seconds}, generation)
             case Readable(source, image, seconds):
                 verdict, stage_seconds = next(verdicts), {"read": seconds, "predict": share}
                 analysis = _judge(source, image, verdict)
                 if verdict.heatmap is None:
-                    analysed = results.without_picture(source, analysis, stage_seconds)
+                    analysed = results.without_picture(source, analysis, stage_seconds, generation)
+                    yield replace(analysed, readable=case)
                 else:
-                    analysed = results.with_picture(source, analysis, image, verdict.heatmap, stage_seconds)
-                yield replace(analysed, readable=case)
+                    yield results.with_picture(case, analysis, verdict.heatmap, stage_seconds, generation)
 
 
 def judge_again(images: Sequence[Readable], classifier: Classifier) -> tuple[list[Analysis], float]:
@@ -100,23 +116,27 @@ def judge_again(images: Sequence[Readable], classifier: Classifier) -> tuple[lis
 
 
 def failed(
-    file: BinaryIO,
+    file: BinaryIO | Finding,
     reason: Finding,
     classifier: Classifier,
     intended_use: str,
     kinds: Collection[ResultKind] = DEFAULT_KINDS,
+    *,
+    generation: int = 1,
 ) -> Analysed:
     """The result of an image that was given up: its header is read for the report, its pixels are left alone."""
-    try:
-        source = read_source(file)
-    except FailedForGood:
-        source = None
+    source = None
+    if not isinstance(file, Finding):
+        with suppress(FailedForGood):
+            source = read_source(file)
     analysis = Analysis(Outcome.FAILED, reasons=(reason,))
     results = _Results(classifier.identity, intended_use, datetime.now(UTC), frozenset(kinds))
-    return results.without_picture(source, analysis, {})
+    return results.without_picture(source, analysis, {}, generation)
 
 
-def _read(file: BinaryIO) -> Readable | _Stopped:
+def _read(file: BinaryIO | Finding) -> Readable | _Stopped:
+    if isinstance(file, Finding):
+        return _Stopped(None, Analysis(Outcome.FAILED, reasons=(file,)), 0.0)
     clock, source = time.perf_counter(), None
     try:
         source = read_source(file)
@@ -146,34 +166,46 @@ class _Results:
     intended_use: str
     started: datetime
     kinds: frozenset[ResultKind]
+    public_url: str = ""
 
     def without_picture(
-        self, source: SourceImage | None, analysis: Analysis, stage_seconds: dict[str, float]
+        self, source: SourceImage | None, analysis: Analysis, stage_seconds: dict[str, float], generation: int
     ) -> Analysed:
         clock = time.perf_counter()
         results: tuple[BuiltResult, ...] = ()
         case = None
         if source is not None:
-            case = Case(source, analysis, self.model, self.intended_use, self.started)
+            case = Case(source, analysis, self.model, self.intended_use, self.started, generation=generation)
             results = results_about(case, None, self.kinds)
         return Analysed(analysis, results, None, {**stage_seconds, "build": time.perf_counter() - clock}, case)
 
     def with_picture(
         self,
-        source: SourceImage,
+        readable: Readable,
         analysis: Analysis,
-        image: Radiograph,
         heatmap: Heatmap,
         stage_seconds: dict[str, float],
+        generation: int,
     ) -> Analysed:
-        clock = time.perf_counter()
-        picture = overlay.render(image.pixels, heatmap, self._caption(source, analysis))
+        clock, source = time.perf_counter(), readable.source
+        caption = self._caption(source, analysis)
+        picture = overlay.render(readable.radiograph.pixels, heatmap, caption)
         region = None
         if analysis.outcome is Outcome.POSITIVE:
             region = region_of(heatmap, source.rows, source.columns)
-        case = Case(source, analysis, self.model, self.intended_use, self.started, region)
+        case = Case(
+            source,
+            analysis,
+            self.model,
+            self.intended_use,
+            self.started,
+            region,
+            generation=generation,
+            feedback_url=self._feedback_url(source),
+        )
         results = results_about(case, picture, self.kinds)
-        return Analysed(analysis, results, picture, {**stage_seconds, "build": time.perf_counter() - clock}, case)
+        seconds = {**stage_seconds, "build": time.perf_counter() - clock}
+        return Analysed(analysis, results, picture, seconds, case, readable, Heat(heatmap, caption.peak))
 
     def _caption(self, source: SourceImage, analysis: Analysis) -> overlay.Caption:
         if analysis.prediction is None:
@@ -188,4 +220,8 @@ class _Results:
             warnings=tuple(finding.detail or finding.code for finding in analysis.warnings),
             label=self.model.label,
             left_side=left_side(source.dataset),
+            feedback_url=self._feedback_url(source),
         )
+
+    def _feedback_url(self, source: SourceImage) -> str:
+        return f"{self.public_url}/r/{source.sop_instance_uid}" if self.public_url else ""

@@ -9,8 +9,9 @@ from audit.session import Database
 from audit.shadow_predictions import ShadowPrediction, keep_shadow_predictions, record_shadow_failure
 from core.logs import describe, get_logger
 from dicom.identity import device_uid
-from worker.lineup import WORKER, Loaded
+from worker.lineup import Loaded
 from worker.pipeline import Readable, judge_again
+from worker.pulse import WORKER
 
 log = get_logger("shadow")
 

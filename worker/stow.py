@@ -13,7 +13,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from core.destinations import DICOMwebDestination
-from core.errors import FailedForGood
 from core.records import DeliveryJob
 from core.spool import Spool
 from worker.answers import DUPLICATE_SOP_INSTANCE, Answer, Refused, Sent, in_turn, read_status
@@ -57,9 +56,6 @@ def _store(delivery: DeliveryJob, destination: DICOMwebDestination, spool: Spool
         **authorization(destination),
     }
     answer = peer.request("POST", f"{destination.url.rstrip('/')}/studies", headers, body)
-    if answer.status == 401:
-        # Not for this object alone; and asking on with a wrong password may lock the account.
-        raise FailedForGood("http_401")
     return _fate(answer, delivery.sop_instance_uid)
 
 

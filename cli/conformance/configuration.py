@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cli.conformance.markdown import remarks, table, text
+from core.api_settings import APISettings
 from core.destinations import (
     DICOMArchive,
     DICOMDestination,
@@ -34,6 +35,7 @@ _OTHERS: tuple[tuple[str, type[BaseModel], tuple[str, ...]], ...] = (
     ("", Settings, ("intended_use",)),
     ("worker.", WorkerSettings, ("study_idle_seconds", "sweep_seconds")),
     ("delivery.", DeliverySettings, ("concurrency", "lease_seconds")),
+    ("api.", APISettings, ("public_url",)),
 )
 
 

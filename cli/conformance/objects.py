@@ -89,6 +89,11 @@ _INTRODUCTION = text("""
       model's Device UID and the kind of object, so that an analysis that is repeated makes the same SOP Instance.
     - Type: of the attribute in its module; - where the module's table does not list it at this place.
 
+    Where `api.public_url` is set, positive and negative answers name the address of the page on which a reader, once
+    signed in, says whether they are right: in the content item (110037, DCM, "URI") and the words before it, in the
+    last line of Image Comments, and in the picture and the page themselves. It ends in the SOP Instance UID of the
+    source.
+
     An attribute of the source that breaks its VR or its enumerated values is written empty where it is Type 2 and left
     out where it is Type 3; an illegal Patient ID is never repaired.
 """)

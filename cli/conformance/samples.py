@@ -24,6 +24,8 @@ from dicom.reading import SourceImage, read_source
 from dicom.wrapping import Wrapping, dx_from_image
 from worker.results import BuiltResult, Picture, results_about
 
+_URL = "https://pneumo.example/r/1.2"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -41,7 +43,8 @@ def samples() -> dict[ResultKind, list[Sample]]:
         results = results_about(case, _picture(case), frozenset(ResultKind) - frozenset(MESSAGE_KINDS))
         for result in results:
             found.setdefault(result.kind, []).append(_sample(case, _read(result.content)))
-        for kind, document in _documents(case, [_reference(result, case) for result in results]):
+        references = [_reference(result, case) for result in results]
+        for kind, document in _documents(replace(case, feedback_url=""), references):
             found.setdefault(kind, []).append(_sample(case, _read(write(document))))
     return {kind: found[kind] for kind in ResultKind if kind in found}
 
@@ -82,10 +85,10 @@ def _cases() -> list[Case]:
     positive, negative = Prediction("pneumonia", 0.873, 0.5), Prediction("pneumonia", 0.021, 0.25)
     also_positive = Prediction("pneumonia", 0.413, 0.25)
     return [
-        Case(ada, Analysis(Outcome.POSITIVE, positive, voi="window"), first, use[0], _day(2), left),
+        Case(ada, Analysis(Outcome.POSITIVE, positive, voi="window"), first, use[0], _day(2), left, feedback_url=_URL),
         Case(ben, Analysis(Outcome.POSITIVE, also_positive, (), (young,)), second, use[1], _day(3), right),
         Case(nobody, Analysis(Outcome.POSITIVE, also_positive), second, use[1], _day(7), right),
-        Case(ben, Analysis(Outcome.NEGATIVE, negative, (), (low,)), second, use[1], _day(4)),
+        Case(ben, Analysis(Outcome.NEGATIVE, negative, (), (low,)), second, use[1], _day(4), feedback_url=_URL),
         Case(nobody, Analysis(Outcome.NOT_ANALYSED, reasons=(Finding("lateral_view"),)), first, use[0], _day(5)),
         Case(ada, Analysis(Outcome.FAILED, reasons=(Finding("analysis_failed"),)), second, use[1], _day(6)),
     ]

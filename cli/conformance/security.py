@@ -21,10 +21,17 @@ SECURITY = text("""
 
     ### 7.3 Audit
 
-    Refused associations and instances, requests and reports of commitment, queries, retrievals, deliveries and what
-    administrators do are written to the service's own audit tables, not to an audit repository: audit messages of
-    PS3.15 A.5 are not sent. Logs, metrics, file names and Error Comments hold UIDs and row numbers, no attributes of
-    patients.
+    Received and refused instances, refused associations, requests and reports of commitment, queries, retrievals,
+    deliveries, reads of patient data and what administrators do are written to the service's own audit tables, each
+    row with the hash of the one before it.
+
+    Where `audit.syslog` is set, audit messages in the format of PS3.15 A.5 go to an audit record repository over syslog
+    (PS3.15 A.6, RFC 5424 over TCP or, with `audit.syslog.tls`, over TLS by RFC 5425), and wait while it is away:
+    Application Activity, DICOM Instances Transferred, DICOM Instances Accessed, DICOM Study Deleted, Query, Import,
+    Export, User Authentication, Security Alert, Audit Log Used. They name patients, as the standard asks. A Query
+    message holds the keys that were asked for without their values.
+
+    Logs, metrics, file names and Error Comments hold UIDs and row numbers, no attributes of patients.
 
     ### 7.4 Others
 

@@ -133,7 +133,8 @@ _TRANSACTIONS = (
         'multipart/related; type="application/dicom", one object to a request; accepts application/dicom+json, and '
         "reads the XML form, too",
         "200 and 202: the Store Instances Response is read, its Failure Reasons as C-STORE statuses (4.3). 409: "
-        "likewise. 401, 403 and other 4xx: for good. 408, 425, 429, 5xx, no answer: sent again later, Retry-After is "
+        "likewise. 401, 403 and 407: sent again, ten minutes later at the earliest. Other 4xx: for good. 408, "
+        "425, 429, 5xx, no answer: sent again later, Retry-After is "
         "kept",
     ),
     (

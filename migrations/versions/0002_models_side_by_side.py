@@ -39,7 +39,9 @@ def downgrade() -> None:
     """Without the column, what models in shadow predicted would stand as if it had been reported: it goes."""
     op.execute("DELETE FROM warnings WHERE prediction_id IN (SELECT id FROM predictions WHERE role = 'shadow')")
     op.execute("DELETE FROM predictions WHERE role = 'shadow'")
-    op.drop_column("predictions", "role")
+    with op.batch_alter_table("predictions") as batch:
+        batch.drop_constraint(op.f("ck_predictions_role"), type_="check")  # a copied table has it apart from the column
+        batch.drop_column("role")
     op.drop_index("uq_model_versions_active", table_name="model_versions")
     for column in ("folder", "state_since", "state"):
         op.drop_column("model_versions", column)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from api.server import build_server
 from audit.api_keys import create_key
 from audit.session import Database
+from core.scopes import Scope
 from core.settings import Settings
 from tests.audit.databases import KINDS, emptied, migrated
 from tests.services import free_port
@@ -55,8 +57,9 @@ def start_api(database: Database, tmp_path: Path) -> Iterator[StartAPI]:
 
         def start(**changes: object) -> httpx.Client:
             port = free_port()
-            values: dict[str, object] = {"api": {"port": port}, "listener": {"disk_reserve_bytes": 0}}
-            settings = Settings(home=tmp_path / "home", **(values | changes))  # type: ignore[arg-type]
+            values: dict[str, object] = {"listener": {"disk_reserve_bytes": 0}, **changes}
+            values["api"] = {"port": port} | cast("dict[str, object]", changes.get("api", {}))
+            settings = Settings(home=tmp_path / "home", **values)  # type: ignore[arg-type]
             running.enter_context(serving(settings, database))
             return running.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
 
@@ -67,7 +70,7 @@ def start_api(database: Database, tmp_path: Path) -> Iterator[StartAPI]:
 def api(start_api: StartAPI, database: Database) -> httpx.Client:
     """A client of the running API, with the valid key ``tester``."""
     with database.write() as session:
-        key = create_key(session, "tester", "cli:test")
+        key = create_key(session, "tester", "cli:test", list(Scope))
     client = start_api()
     client.headers["Authorization"] = f"Bearer {key}"
     return client

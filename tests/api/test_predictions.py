@@ -27,8 +27,8 @@ def test_a_prediction_is_listed_with_where_its_results_are(api: httpx.Client, da
         for job in claim_deliveries(session, 32, 60):
             mark_sent(session, job, 0x0000)
     (item,) = api.get("/v1/predictions").json()["items"]
-    moments = [datetime.fromisoformat(item.pop(name)) for name in ("received_at", "created_at")]
-    assert all(moment.tzinfo == UTC for moment in moments)
+    received_at, created_at = [datetime.fromisoformat(item.pop(name)) for name in ("received_at", "created_at")]
+    assert received_at.tzinfo == created_at.tzinfo == UTC
     assert item == {
         "id": 1,
         "role": "active",
@@ -38,15 +38,22 @@ def test_a_prediction_is_listed_with_where_its_results_are(api: httpx.Client, da
         "threshold": 0.5,
         "patient_id": "PATIENT-1",
         "issuer_of_patient_id": "HOSPITAL",
+        "accession_number": "ACCESSION-1",
         "study_instance_uid": image.study_instance_uid,
+        "series_instance_uid": image.series_instance_uid,
         "sop_instance_uid": image.sop_instance_uid,
         "source": "room-1",
+        "uploaded_by": None,
         "model": "mobilenet_v2",
         "model_version": "1.0.0",
         "device_uid": DEVICE_UID,
         "warnings": ["low_resolution"],
         "reasons": [],
         "deliveries": {"sent": 2, "pending": 2},
+        "feedback": {},
+        "pictures": [],
+        "latency_seconds": (created_at - received_at).total_seconds(),
+        "recalled_at": None,
     }
 
 
@@ -146,7 +153,9 @@ def test_a_prediction_that_is_not_there(api: httpx.Client) -> None:
     answer = api.get("/v1/predictions/999")
     assert answer.status_code == 404
     assert answer.json() == {
-        "type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is no prediction 999.",
+        "type": "urn:pneumo:problem:not_found",
+        "code": "not_found", "title": "Not Found", "status": 404, "detail": "There is no prediction 999.",
+        "request_id": answer.headers["X-Request-ID"],
     }  # fmt: skip
     for wrong in ("0", "-1", "one", str(2**63)):
         assert api.get(f"/v1/predictions/{wrong}").status_code == 422
@@ -162,7 +171,11 @@ def test_reading_about_patients_is_recorded_without_them(api: httpx.Client, data
     with database.read() as session:
         events = list(session.scalars(select(AuditEvent).where(AuditEvent.kind == "api.read").order_by(AuditEvent.id)))
     assert {event.actor for event in events} == {"tester"}
-    assert [(event.subject, event.data) for event in events] == [
+    assert all(event.data["request_id"] for event in events)
+    told = [
+        (event.subject, {name: event.data[name] for name in event.data if name != "request_id"}) for event in events
+    ]
+    assert told == [
         ("", {
             "route": "/v1/predictions", "address": "127.0.0.1", "rows": 1,
             "filters": {"patient_id": "(given)", "outcome": "positive"},

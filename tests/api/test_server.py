@@ -14,8 +14,10 @@ from api.app import create_app
 from api.server import build_server, refuse_clear_text, run
 from audit.api_keys import create_key
 from audit.session import Database
+from core.api_settings import APISettings
 from core.errors import ConfigurationError
-from core.settings import APISettings, Settings
+from core.scopes import Scope
+from core.settings import Settings
 from tests.api.conftest import serving
 from tests.services import free_port, require_program
 
@@ -71,16 +73,39 @@ def test_a_certificate_that_cannot_be_used_is_named(
             build_server(settings, database)
 
 
-def test_the_documentation_is_served_on_loopback_only(database: Database, tmp_path: Path) -> None:
-    exposed = Settings(home=tmp_path, api=APISettings(host="192.0.2.7", behind_proxy=True))
-    app = create_app(exposed, database)
-    assert (app.docs_url, app.openapi_url) == (None, None)
+def test_old_protocols_and_ciphers_are_refused(
+    certificate: tuple[Path, Path], database: Database, tmp_path: Path
+) -> None:
+    port = free_port()
+    settings = Settings(
+        home=tmp_path, api=APISettings(port=port, tls_certificate=certificate[0], tls_key=certificate[1])
+    )
+    with serving(settings, database):
+        for version, ciphers, accepted in (
+            ("-tls1_3", (), True),
+            ("-tls1_2", ("-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), True),
+            ("-tls1_2", ("-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"), False),
+            ("-tls1_1", ("-cipher", "ALL:@SECLEVEL=0"), False),
+            ("-tls1", ("-cipher", "ALL:@SECLEVEL=0"), False),
+        ):
+            command = [require_program("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", version, *ciphers]
+            tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            assert ("Cipher is (NONE)" not in tried.stdout) == accepted, (version, ciphers, tried.stdout)
+
+
+def test_sign_in_at_an_issuer_needs_an_address_to_come_back_to(database: Database, tmp_path: Path) -> None:
+    oidc = {"issuer": "https://issuer.example", "audience": "pneumo", "client_id": "pneumo"}
+    exposed = {"host": "192.0.2.7", "behind_proxy": True, "oidc": oidc}
+    with pytest.raises(ConfigurationError, match=r"api\.public_url"):
+        create_app(Settings(home=tmp_path, api=APISettings.model_validate(exposed)), database)
+    exposed["public_url"] = "https://pneumo.example"
+    create_app(Settings(home=tmp_path, api=APISettings.model_validate(exposed)), database)
 
 
 def test_what_is_asked_for_stays_out_of_the_log(database: Database, tmp_path: Path) -> None:
     port = free_port()
     with database.write() as session:
-        key = create_key(session, "reader", "cli:test")
+        key = create_key(session, "reader", "cli:test", list(Scope))
     program = (
         "from core.settings import load_settings as load; from core.logs import configure_logs; import api.server;"
     )
@@ -104,5 +129,5 @@ def test_what_is_asked_for_stays_out_of_the_log(database: Database, tmp_path: Pa
         service.terminate()
         output, _ = service.communicate(timeout=30)
     assert "api_starts" in output
-    assert "api_key_refused" in output
+    assert "api.refused" in output
     assert "SECRET" not in output

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event, text
 
-from audit.models import Base
+from audit.chain import GENESIS, HEAD
+from audit.models import Base, ChainHead
 from audit.schema import upgrade
 from audit.session import Database
 from tests.databases import temporary_postgresql
@@ -41,7 +42,9 @@ def emptied(migrated_url: str, folder: Path) -> Iterator[Database]:
         database = Database(migrated_url)
         tables = ", ".join(Base.metadata.tables)
         with database.write() as session:
+            session.execute(text("SET LOCAL session_replication_role = replica"))  # audit events refuse to be emptied
             session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+            session.add(ChainHead(id=HEAD, hash=GENESIS))
     try:
         yield database
     finally:

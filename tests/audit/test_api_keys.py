@@ -3,19 +3,21 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from audit.api_keys import create_key, list_keys, name_of_key, revoke_key
+from audit.api_keys import create_key, key_of, list_keys, revoke_key
 from audit.models import APIKey, AuditEvent
 from audit.session import Database
+from core.scopes import Scope
 
 
 def _create(database: Database, name: str = "reader") -> str:
     with database.write() as session:
-        return create_key(session, name, "cli:someone")
+        return create_key(session, name, "cli:someone", list(Scope))
 
 
 def _name(database: Database, presented: str) -> str | None:
     with database.read() as session:
-        return name_of_key(session, presented)
+        key = key_of(session, presented)
+        return key.name if key else None
 
 
 def test_a_key_opens_and_only_its_hash_is_kept(database: Database) -> None:
@@ -26,7 +28,11 @@ def test_a_key_opens_and_only_its_hash_is_kept(database: Database) -> None:
         assert key.startswith(f"pneumo_{row.prefix}_")
         assert key.rsplit("_", 1)[1] not in (row.sha256, row.prefix, row.name)
         (event,) = session.scalars(select(AuditEvent).where(AuditEvent.kind == "key.created"))
-        assert (event.subject, event.actor, event.data) == ("reader", "cli:someone", {"prefix": row.prefix})
+        assert (event.subject, event.actor, event.data) == (
+            "reader",
+            "cli:someone",
+            {"prefix": row.prefix, "scopes": sorted(Scope), "expires_at": None},
+        )
 
 
 def test_a_wrong_key_opens_nothing(database: Database) -> None:

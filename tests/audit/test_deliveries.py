@@ -14,8 +14,8 @@ from audit.deliveries import (
     requeue_deliveries,
     retry_delivery,
 )
+from audit.delivery_listing import find_deliveries
 from audit.models import AuditEvent, Delivery, now
-from audit.queries import find_deliveries
 from audit.session import Database
 from core.errors import LeaseLost
 from core.records import DeliveryJob, DeliveryState

@@ -18,7 +18,7 @@ def _figures(database: Database) -> Figures:
 
 
 def test_an_empty_database_has_figures_too(database: Database) -> None:
-    assert _figures(database) == Figures({}, {}, {}, {}, 0, 0, 0.0, {}, {})
+    assert _figures(database) == Figures({}, {}, {}, {}, {}, {}, (), 0, 0, 0.0, {}, {}, {})
 
 
 def test_everything_is_counted(database: Database) -> None:
@@ -36,9 +36,11 @@ def test_everything_is_counted(database: Database) -> None:
     figures = _figures(database)
     assert figures.instances == {"room-1": 3, "room-2": 1}
     assert figures.predictions == {
-        ("positive", "mobilenet_v2", "1.0.0"): 2,
-        ("not_analysed", "mobilenet_v2", "1.0.0"): 1,
+        ("positive", "mobilenet_v2", "1.0.0", "room-1"): 1,
+        ("positive", "mobilenet_v2", "1.0.0", "room-2"): 1,
+        ("not_analysed", "mobilenet_v2", "1.0.0", "room-1"): 1,
     }
+    assert figures.latency.keys() == {0.5, 0.95}
     assert sum(figures.deliveries.values()) == 10
     assert figures.deliveries["sent", "pacs"] == 1
     assert figures.events["instance.received"] == 4

@@ -8,8 +8,10 @@ from sqlalchemy import select, update
 
 from audit.inference_jobs import claim_inference, postpone_inference, register_model, retry_inference
 from audit.leases import renew
+from audit.listing import Page
 from audit.models import AuditEvent, Job, JobState, ModelVersion, Prediction, ResultObject, Role, Severity, now
-from audit.queries import PredictionFilter, find_predictions
+from audit.prediction_filter import PredictionFilter
+from audit.queries import find_predictions
 from audit.session import Database
 from audit.shadow_predictions import ShadowPrediction, keep_shadow_predictions
 from core.errors import LeaseLost, RetryLater
@@ -153,7 +155,7 @@ def test_what_the_model_said_in_shadow_gives_way_to_what_it_says_in_charge(datab
         keep_shadow_predictions(session, register_model(session, MODEL, DEVICE_UID), [tried])
         finish(session, job, positive(0.8))
     with database.read() as session:
-        (prediction,) = find_predictions(session, PredictionFilter(role=None), limit=10)
+        (prediction,) = find_predictions(session, PredictionFilter(role=None), Page(10))
     assert (prediction.role, prediction.probability) == (Role.ACTIVE, 0.8)
 
 

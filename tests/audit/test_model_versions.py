@@ -151,9 +151,10 @@ def test_a_model_is_found_by_name_and_version_or_device_uid(three: Database) -> 
 def test_the_last_word_of_each_worker_about_a_model_counts(three: Database) -> None:
     with three.write() as session:
         version = activate(session, _id(three, CANDIDATE), "cli:anna")
-    with three.write() as session:
-        for _ in range(3):  # it is started again and again
+    for _ in range(3):  # it is started again and again
+        with three.write() as session:
             report_unavailable(session, version, "worker-1", "the weights file is missing")
+    with three.write() as session:
         report_unavailable(session, version, "worker-2", "the weights file is missing")
         report_taken_up(session, version, "worker-2")
     with three.read() as session:

@@ -7,10 +7,14 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import InvalidRequestError
 
+from audit.event_listing import EventFilter, find_events
 from audit.events import record_event
+from audit.listing import Page
 from audit.models import Instance, Prediction, Severity, now
-from audit.queries import PredictionFilter, find_events, find_predictions, get_prediction, get_study
+from audit.prediction_filter import PredictionFilter
+from audit.queries import delivery_states, find_predictions, get_prediction
 from audit.session import Database
+from audit.study_listing import get_study
 from core.records import Outcome
 from tests.audit.databases import counted_statements
 from tests.audit.rows import MODEL, analysed, book, not_analysed, positive, received, report
@@ -20,7 +24,7 @@ _DAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 def _found(database: Database, **chosen: object) -> list[Prediction]:
     with database.read() as session:
-        return find_predictions(session, PredictionFilter(**chosen), limit=100)  # type: ignore[arg-type]
+        return find_predictions(session, PredictionFilter(**chosen), Page(100))  # type: ignore[arg-type]
 
 
 def _patients(database: Database, **chosen: object) -> list[str]:
@@ -96,7 +100,7 @@ def test_pages_are_whole_and_newest_first_while_rows_arrive(database: Database) 
     while True:
         with database.read() as session:
             after = walked[-1] if walked else None
-            page = find_predictions(session, PredictionFilter(), limit=3, after=after)
+            page = find_predictions(session, PredictionFilter(), Page(3, after=after))
         if not page:
             break
         walked += [(row.created_at, row.id) for row in page]
@@ -109,21 +113,21 @@ def test_a_page_costs_the_same_statements_however_long_it_is(several: Database) 
     counts = []
     for limit in (1, 24):
         with counted_statements(several.engine) as statements, several.read() as session:
-            rows = find_predictions(session, PredictionFilter(), limit=limit)
+            rows = find_predictions(session, PredictionFilter(), Page(limit))
             for row in rows:
                 assert row.instance.study.patient_id
                 assert row.instance.source.name
                 assert row.model_version.name
                 assert all(remark.code for remark in row.warnings)
-                assert [delivery.state for built in row.result_objects for delivery in built.deliveries]
+            assert len(delivery_states(session, [row.id for row in rows])) == limit
         assert len(rows) == limit
         counts.append(len(statements))
-    assert counts == [4, 4], "predictions with their parents, warnings, result objects, deliveries"
+    assert counts == [6, 6], "ids, rows with parents, warnings, pictures, feedback, states"
 
 
 def test_what_was_not_loaded_raises_instead_of_asking_again(several: Database) -> None:
     with several.read() as session:
-        row = find_predictions(session, PredictionFilter(), limit=1)[0]
+        row = find_predictions(session, PredictionFilter(), Page(1))[0]
         with pytest.raises(InvalidRequestError, match="raise"):
             row.instance.job  # noqa: B018 - the access is the test
 
@@ -136,7 +140,7 @@ def test_one_prediction_comes_with_everything(database: Database) -> None:
         assert [(remark.severity, remark.code) for remark in row.warnings] == [(Severity.WARNING, "low_resolution")]
         assert len([delivery for built in row.result_objects for delivery in built.deliveries]) == 2
         assert get_prediction(session, 999) is None
-    assert len(statements) == 5
+    assert len(statements) == 7
 
 
 def test_a_study_shows_images_that_wait_too(database: Database) -> None:
@@ -151,7 +155,7 @@ def test_a_study_shows_images_that_wait_too(database: Database) -> None:
         assert [len(instance.predictions) for instance in study.instances] == [1, 0, 0, 0, 0, 0]
         assert [instance.job.state for instance in study.instances] == ["done"] + ["pending"] * 5
         assert get_study(session, "1.2.3") is None
-    assert len(statements) == 7, "the study, images, predictions, warnings, result objects, deliveries; the missing one"
+    assert len(statements) == 9, "study, images, answers, warnings, pictures, feedback, results, deliveries; none"
 
 
 def test_events_are_paged_and_filtered(database: Database) -> None:
@@ -162,9 +166,9 @@ def test_events_are_paged_and_filtered(database: Database) -> None:
         with database.write() as session:
             record_event(session, "association.refused", subject="", actor=f"STRANGER{number}")
     with database.read() as session:
-        refused = find_events(session, kind="association.refused", limit=3)
+        refused = find_events(session, EventFilter(kind="association.refused"), Page(3))
         assert [row.actor for row in refused] == ["STRANGER4", "STRANGER3", "STRANGER2"]
-        rest = find_events(session, kind="association.refused", limit=3, before_id=refused[-1].id)
+        rest = find_events(session, EventFilter(kind="association.refused"), Page(3, after=(0.0, refused[-1].id)))
         assert [row.actor for row in rest] == ["STRANGER1", "STRANGER0"]
-        assert len(find_events(session, since=start, limit=100)) == 5
-        assert [row.kind for row in find_events(session, subject="1.2.3", limit=100)] == []
+        assert len(find_events(session, EventFilter(since=start), Page(100))) == 5
+        assert [row.kind for row in find_events(session, EventFilter(subject="1.2.3"), Page(100))] == []

@@ -6,10 +6,13 @@ from sqlalchemy import select
 
 from audit.figures import read_figures
 from audit.inference_jobs import register_model
+from audit.listing import Page
 from audit.models import AuditEvent, Instance, Role
-from audit.queries import PredictionFilter, find_predictions, get_study
+from audit.prediction_filter import PredictionFilter
+from audit.queries import find_predictions, get_prediction
 from audit.session import Database
 from audit.shadow_predictions import ShadowPrediction, keep_shadow_predictions, record_shadow_failure
+from audit.study_listing import get_study
 from audit.tallies import find_model
 from core.records import Analysis
 from tests.audit.rows import DEVICE_UID, MODEL, analysed, positive, report
@@ -37,14 +40,16 @@ def test_what_a_model_in_shadow_said_is_no_answer_unless_asked_for(database: Dat
     (image,) = analysed(database, positive(0.2))
     shadow(database, positive(0.9, "near_threshold"))
     with database.read() as session:
-        (reported,) = find_predictions(session, PredictionFilter(), limit=10)
-        (tried,) = find_predictions(session, PredictionFilter(role=Role.SHADOW), limit=10)
-        both = find_predictions(session, PredictionFilter(role=None), limit=10)
+        (reported,) = find_predictions(session, PredictionFilter(), Page(10))
+        (tried,) = find_predictions(session, PredictionFilter(role=Role.SHADOW), Page(10))
+        both = find_predictions(session, PredictionFilter(role=None), Page(10))
         study = get_study(session, image.study_instance_uid)
         assert study is not None
         assert [row.id for row in study.instances[0].predictions] == [reported.id]
-    assert (reported.outcome, reported.role, len(reported.result_objects)) == ("negative", "active", 2)
-    assert (tried.outcome, tried.role, tried.result_objects) == ("positive", "shadow", [])
+        whole = [get_prediction(session, row.id) for row in (reported, tried)]
+        assert [len(row.result_objects) for row in whole if row] == [2, 0]
+    assert (reported.outcome, reported.role) == ("negative", "active")
+    assert (tried.outcome, tried.role) == ("positive", "shadow")
     assert tried.model_version.device_uid == CANDIDATE_UID
     assert [warning.code for warning in tried.warnings] == ["near_threshold"]
     assert tried.stage_seconds == {"predict": 0.05}
@@ -60,7 +65,7 @@ def test_nothing_of_it_is_counted_or_delivered(database: Database) -> None:
     with database.read() as session:
         after = read_figures(session)
         model = find_model(session, None)
-    assert after.predictions == before.predictions == {("negative", "mobilenet_v2", "1.0.0"): 1}
+    assert after.predictions == before.predictions == {("negative", "mobilenet_v2", "1.0.0", "room-1"): 1}
     assert after.deliveries == {("pending", "pacs"): 2}, "the active model's two, let go as ever"
     assert set(after.events) - set(before.events) == {"model.registered", "study.reported"} - set(before.events)
     assert model is not None

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, update
 from typer.testing import CliRunner, Result
 
-from audit.api_keys import name_of_key
+from audit.api_keys import key_of, note_use
 from audit.deliveries import claim_deliveries, mark_dead
-from audit.models import AuditEvent
+from audit.models import APIKey, AuditEvent
 from audit.schema import upgrade
 from audit.session import Database
 from cli import delivery_commands, key_commands
 from core.errors import ConfigurationError
+from core.scopes import Scope
 from tests.audit.rows import analysed, report
 
 
@@ -55,7 +58,9 @@ def test_a_key_is_made_listed_and_revoked(database: Database) -> None:
     assert made.exit_code == 0
     key = made.stdout.strip()
     with database.read() as session:
-        assert name_of_key(session, key) == "grafana"
+        row = key_of(session, key)
+        assert row is not None
+        assert row.name == "grafana"
         event = session.query(AuditEvent).one()
         assert event.actor.startswith("cli:")
     (listed,) = json.loads(_keys("list", "--json").stdout)["keys"]
@@ -64,13 +69,38 @@ def test_a_key_is_made_listed_and_revoked(database: Database) -> None:
     assert key not in _keys("list").stdout
     assert _keys("revoke", "grafana").exit_code == 0
     with database.read() as session:
-        assert name_of_key(session, key) is None
+        assert key_of(session, key) is None
 
 
 def test_a_key_as_json(database: Database) -> None:
     made = json.loads(_keys("create", "grafana", "--json").stdout)
     assert made["name"] == "grafana"
     assert made["key"].startswith("pneumo_")
+
+
+def test_a_key_has_the_scopes_and_the_end_it_was_made_with(database: Database) -> None:
+    plain = json.loads(_keys("create", "plain", "--json").stdout)
+    assert (plain["scopes"], plain["expires_at"]) == (["audit:read"], None)
+    made = json.loads(
+        _keys("create", "script", "--scope", "phi:read", "--scope", "audit:read", "--expires", "90d", "--json").stdout
+    )
+    assert made["scopes"] == ["audit:read", "phi:read"]
+    assert timedelta(days=89) < datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC) <= timedelta(days=90)
+    dated = json.loads(_keys("create", "dated", "--expires", "2999-01-31", "--json").stdout)
+    assert dated["expires_at"] == "2999-01-31T00:00:00+00:00"
+    _keys("revoke", "dated")
+    with database.write() as session:
+        session.execute(update(APIKey).where(APIKey.name == "script").values(expires_at=datetime.now(UTC)))
+        note_use(session, session.scalars(select(APIKey).where(APIKey.name == "plain")).one())
+    listed = {row["name"]: row for row in json.loads(_keys("list", "--json").stdout)["keys"]}
+    assert {name: row["state"] for name, row in listed.items()} == {
+        "plain": "valid", "script": "expired", "dated": "revoked",
+    }  # fmt: skip
+    assert listed["plain"]["last_used_at"] is not None
+    assert listed["dated"]["last_used_at"] is None
+    for wrong in (("--scope", "root"), ("--expires", "soon"), ("--expires", "2020-01-01"), ("--expires", "0d")):
+        assert _keys("create", "wrong", *wrong).exit_code == 2, wrong
+    assert all(scope in _keys("create", "--help").stdout for scope in Scope)
 
 
 def test_mistakes_with_keys_are_explained(database: Database) -> None:

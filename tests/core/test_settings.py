@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from core.api_settings import OIDC, APISettings
+from core.audit_settings import AlertSettings, AuditSettings, Syslog
 from core.destinations import (
     DICOMArchive,
     DICOMDestination,
@@ -19,7 +21,6 @@ from core.destinations import (
 from core.errors import ConfigurationError
 from core.fields import TLS
 from core.settings import (
-    APISettings,
     DeliverySettings,
     ListenerSettings,
     Settings,
@@ -77,6 +78,7 @@ def test_file_is_read_and_environment_wins(tmp_path: Path, monkeypatch: pytest.M
         ("[listener]\nae_title = 'SEVENTEEN LETTERS'", "1 to 16 printable ASCII characters"),
         ("[listener]\ntls_key = 'a.pem'", "give both or neither"),
         ("[[sources]]\nname = 'a'\nae_titles = ['X']\n[[sources]]\nname = 'b'\nae_titles = ['X']", "twice: X"),
+        ("[[sources]]\nname = 'api'\nae_titles = ['X']", "no source or archive may be named api"),
         ("[[destinations]]\nname = 'a'\nae_title = 'P'\nhost = ''", "destinations.0.dicom.host"),
         ("intended_use = ''", "intended_use"),
         ("= broken", "not valid TOML"),
@@ -104,6 +106,7 @@ def test_addresses_with_passwords_are_not_shown() -> None:
     [
         Settings, Source, DICOMDestination, DICOMwebDestination, FolderDestination, WebhookDestination, HL7Destination,
         DICOMArchive, DICOMwebArchive, Route, TLS, ListenerSettings, WorkerSettings, DeliverySettings, APISettings,
+        OIDC, AuditSettings, Syslog, AlertSettings,
     ],
 )  # fmt: skip
 def test_every_setting_has_a_reader(section: type[BaseModel]) -> None:

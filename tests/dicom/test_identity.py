@@ -25,6 +25,16 @@ def test_the_same_thing_has_the_same_name_for_ever() -> None:
     assert result_uid("1.2.3", "1.2.4", ResultKind.REPORT) == "2.25.200113415519632703461934428591643634161"
 
 
+def test_a_first_analysis_has_the_names_it_had_before_generations_were_told_apart() -> None:
+    assert series_uid("1.2", "1.2.3", "1.2.4", ResultKind.REPORT) == "2.25.158497596399817182254278309664089792483"
+    assert tracking_uid("1.2.3", "1.2.4", "pneumonia") == "2.25.70768646123751629607151309323414029295"
+    for kind in ResultKind:
+        assert result_uid("1.2.3", "1.2.4", kind, 1) == result_uid("1.2.3", "1.2.4", kind)
+        assert len({result_uid("1.2.3", "1.2.4", kind, generation) for generation in (1, 2, 3)}) == 3
+        assert len({series_uid("1.2", "1.2.3", "1.2.4", kind, generation) for generation in (1, 2, 3)}) == 3
+    assert tracking_uid("1.2.3", "1.2.4", "pneumonia", 2) != tracking_uid("1.2.3", "1.2.4", "pneumonia")
+
+
 def test_uids_are_valid_and_differ_where_they_name_different_things() -> None:
     device = device_uid(MODEL)
     named = [

@@ -11,6 +11,8 @@ from dicom import codes
 from dicom.envelope import code_item
 from tests.dicom import pixelmed
 from tests.dicom.sources import ANALYSES
+from tests.dicom.test_feedback_link import case_of
+from tests.dicom.test_feedback_link import report_of as linked_report_of
 from tests.dicom.test_report import BLANK, ETIOLOGY, LIMITED, LOST, report_of
 from tests.dicom.test_study_summary import summary_of
 
@@ -24,6 +26,7 @@ EXTENSIONS = {
     ("CODE", codes.QUALITY_ASSESSMENT),
     ("CODE", codes.QUALITY_FINDING),
     ("TEXT", codes.SUMMARY),
+    ("TEXT", codes.URI),
     ("IMAGE", codes.GRAD_CAM),
     ("COMPOSITE", codes.SOURCE_REPORT),
 }
@@ -42,6 +45,8 @@ def test_no_report_breaks_its_template(tmp_path: Path) -> None:
         "3D failed": report_of("clean", ANALYSES["failed"], ResultKind.REPORT_3D),
         "Stone": report_of("dirty", kind=ResultKind.REPORT_STONE),
         "summary": summary_of("positive", "negative", "failed", complete=True),
+        "link": linked_report_of(case_of()),
+        "3D link": linked_report_of(case_of(), ResultKind.REPORT_3D),
         "outside": outside,
     }
     said = pixelmed.validate(reports, tmp_path)

@@ -28,9 +28,10 @@ _IN_PROSE = re.compile(r"`(?:docker compose (?:exec|run --rm) \S+ )?(pneumo [a-z
 
 def test_the_stack_is_whole() -> None:
     assert set(OURS) == {"migrate", "listener", "inference", "inference-gpu", "delivery", "api"}
-    assert set(SERVICES) - set(OURS) == {"postgres", "redis", "orthanc"}
+    assert set(SERVICES) - set(OURS) == {"postgres", "redis", "orthanc", "prometheus", "grafana"}
     assert SERVICES["inference-gpu"]["profiles"] == ["gpu"]
     assert SERVICES["orthanc"]["profiles"] == ["demo"]
+    assert SERVICES["prometheus"]["profiles"] == SERVICES["grafana"]["profiles"] == ["monitoring"]
     assert "profiles" not in SERVICES["inference"]
 
 
@@ -124,7 +125,8 @@ def test_variables_are_settings() -> None:
 
 def test_secrets_have_no_default() -> None:
     variables = _VARIABLE.findall((ROOT / "docker-compose.yml").read_text())
-    assert {name for name, _ in variables} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "ORTHANC_PASSWORD"}
+    services = ("POSTGRES", "REDIS", "ORTHANC", "GRAFANA")
+    assert {name for name, _ in variables} == {f"{service}_PASSWORD" for service in services}
     assert all(rest.startswith(":?") for _, rest in variables)
     example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "docker" / "env.example").read_text(), re.MULTILINE))
     assert example == dict.fromkeys({name for name, _ in variables}, "")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.records import Heatmap, Outcome
-from ml.banner import AMBER, BACKGROUND
+from ml.banner import AMBER, BACKGROUND, MUTED
 from ml.overlay import LOWEST, MARGIN, PAGE, Caption, render
 from ml.words import BODY, HEADLINE, LARGE, SMALL, typeface, wrapped
 from tests.ml.conftest import radiograph
@@ -130,6 +130,23 @@ def test_many_long_warnings_shrink_the_films_and_are_all_there() -> None:
         lines = (page[-600:, : PAGE[0] - MARGIN] == AMBER).all(axis=2)
         assert lines.any()
         assert not (page[-100:, PAGE[0] - MARGIN + 1 :] == AMBER).all(axis=2).any()
+
+
+def test_the_way_to_feedback_is_one_more_line_and_leaves_the_films_alone() -> None:
+    image = radiograph(5, 600, 600)
+    plain = render(image, SPOT, POSITIVE)
+    address = (
+        "https://pneumo.radiology.example-hospital.org/r/1.2.826.0.1.3680043.8.498.11223344556677889900112233445566"
+    )
+    linked = render(image, SPOT, replace(POSITIVE, feedback_url=address))
+    end = plain.shape[0] - 10  # the banner's last rows are empty
+    np.testing.assert_array_equal(linked[:end], plain[:end])
+    assert linked.shape[0] == plain.shape[0] + round(SMALL * 1.4)
+    line = linked[end:-10, : PAGE[0] - MARGIN]
+    assert (line == MUTED).all(axis=2).sum() > 200
+    assert not (line != BACKGROUND).any(axis=2)[:, PAGE[0] - 2 * MARGIN :].any(), "it fits the width"
+    crowded = render(image, SPOT, replace(POSITIVE, warnings=("Of many words. " * 40,) * 3, feedback_url=address))
+    assert crowded.shape[0] <= PAGE[1]
 
 
 def test_different_answers_are_different_pictures() -> None:

@@ -11,12 +11,12 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
+from audit.journal import Journal
 from audit.session import Database
 from core.settings import Source
 from core.transfer_syntaxes import READABLE
 from pacs_listener import statuses
 from pacs_listener.admission import STORAGE_CLASSES
-from pacs_listener.journal import Journal
 from tests.pacs_listener.room import CALLER, Room, radiograph, running
 from tests.services import require_program
 
@@ -125,7 +125,7 @@ def test_two_titles_are_one_source_in_the_books(room: Room) -> None:
 @pytest.mark.parametrize("strangers", [1, 500])
 def test_the_journal_is_bounded(room: Room, strangers: int) -> None:
     clock = [0.0]
-    journal = Journal(room.database, lambda: clock[0])
+    journal = Journal(room.database, "listener", lambda: clock[0])
     for number in range(1000):
         journal.refusal("test.refused", same=(str(number % strangers),), actor="X")
     assert len(room.events("test.refused")) == min(strangers, 100)
@@ -135,4 +135,4 @@ def test_the_journal_is_bounded(room: Room, strangers: int) -> None:
 
 
 def test_the_journal_outlives_its_database(tmp_path: Path) -> None:
-    Journal(Database(f"sqlite:///{tmp_path}/never_migrated.db")).refusal("test.refused", same=(), actor="X")
+    Journal(Database(f"sqlite:///{tmp_path}/never_migrated.db"), "listener").refusal("test.refused", same=(), actor="X")

@@ -163,7 +163,16 @@ def test_findscu_is_answered_at_each_level(house: House, tmp_path: Path) -> None
     )  # fmt: skip
     assert (image.SOPInstanceUID, image.SOPClassUID) == (house.report.sop_instance_uid, ComprehensiveSRStorage)
     event = house.room.events("query.answered")[-1]
-    assert (event.actor, event.data) == (STATION, {"level": "IMAGE", "matches": 1})
+    assert event.actor == STATION
+    assert event.data == {
+        "address": "127.0.0.1",
+        "sop_class_uid": FIND,
+        "level": "IMAGE",
+        "keys": ["SeriesInstanceUID", "StudyInstanceUID"],
+        "matches": 1,
+    }
+    of_study = house.room.events("query.answered")[0].data
+    assert of_study["keys"] == ["ModalitiesInStudy", "PatientID", "StudyDate"], "keywords, and no value of a patient"
 
 
 @pytest.mark.parametrize(
@@ -227,6 +236,7 @@ def test_getscu_gets_the_bytes_as_they_came(house: House, tmp_path: Path) -> Non
     event = house.room.events("instances.retrieved")[-1]
     assert (event.actor, event.subject) == (STATION, house.study_uid)
     assert event.data == {
+        "address": "127.0.0.1",
         "operation": "C-GET", "to": STATION, "studies": [house.study_uid],
         "completed": 2, "warned": 0, "failed": 0, "not_sent": 0,
     }  # fmt: skip

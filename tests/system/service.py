@@ -92,7 +92,8 @@ class Service:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._starts = 0
         self.command("migrate")
-        self._key = self.command("keys", "create", "test", "--json")
+        scopes = [word for scope in ("audit:read", "phi:read") for word in ("--scope", scope)]
+        self._key = self.command("keys", "create", "test", *scopes, "--json")
 
     def command(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -77,7 +77,7 @@ class Rooms:
 
 
 @cache
-def _film() -> npt.NDArray[np.uint8]:
+def film() -> npt.NDArray[np.uint8]:
     return draw(1, pneumonia=False, rows=440, columns=600)
 
 
@@ -85,7 +85,7 @@ def radiograph_file(seed: str, patient_id: str = "P1") -> bytes:
     """A synthetic radiograph with a grain of its own: the model's gate answers to no less."""
     noise = np.random.default_rng(list(seed.encode())).normal(0, 2, (440, 600))
     about = Wrapping(patient_id=patient_id, taken=datetime(2026, 3, 1, tzinfo=UTC), patient_age="003Y", seed=seed)
-    return write(dx_from_image(np.clip(_film() + noise, 0, 255).astype(np.uint8), about))
+    return write(dx_from_image(np.clip(film() + noise, 0, 255).astype(np.uint8), about))
 
 
 @contextmanager

@@ -11,8 +11,10 @@ import pytest
 from pydicom import dcmread
 
 from audit.inference_jobs import claim_inference
-from audit.models import Prediction
-from audit.queries import PredictionFilter, find_predictions, get_prediction
+from audit.listing import Page
+from audit.models import Instance, Prediction
+from audit.prediction_filter import PredictionFilter
+from audit.queries import find_predictions, get_prediction
 from core.destinations import DICOMDestination
 from core.records import Outcome, ResultKind
 from dicom.envelope import write
@@ -36,7 +38,7 @@ def house(tmp_path: Path) -> Iterator[Rooms]:
 
 def predictions(house: Rooms) -> list[Prediction]:
     with house.database.read() as session:
-        found = find_predictions(session, PredictionFilter(), limit=200)
+        found = find_predictions(session, PredictionFilter(), Page(200))
         return [get_prediction(session, row.id) for row in found]  # type: ignore[misc] - each id was just found
 
 
@@ -121,6 +123,21 @@ def test_an_image_that_kills_its_worker_is_given_up_unseen(tmp_path: Path, class
         (prediction,) = predictions(house)
         assert [reason.code for reason in prediction.warnings] == ["worker_lost"]
         assert never.batches == 0
+
+
+def test_an_image_whose_file_is_gone_fails_and_stops_nobody(house: Rooms, classifier: Classifier) -> None:
+    lost, erased, good = (house.book_radiograph(seed) for seed in ("lost", "erased", "good"))
+    with house.database.write() as session:
+        images = {image.sop_instance_uid: image for image in session.query(Instance)}
+        house.spool.release(images[lost].spool_name)
+        images[erased].spool_name = ""
+    house.inference(classifier).drain()
+    found = {row.instance.sop_instance_uid: row for row in predictions(house)}
+    assert {uid: [each.code for each in found[uid].warnings] for uid in (lost, erased)} == {
+        lost: ["file_missing"],
+        erased: ["erased"],
+    }
+    assert found[good].probability is not None
 
 
 def test_who_lost_the_lease_leaves_nothing_behind(house: Rooms, classifier: Classifier) -> None:

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from audit.heartbeats import model_in_charge
+from audit.listing import Page
 from audit.model_versions import activate, find_version, keep_files, put_in_shadow, take_out_of_shadow
 from audit.models import AuditEvent, Delivery, Prediction, ResultObject, Role
-from audit.queries import PredictionFilter, find_predictions
+from audit.prediction_filter import PredictionFilter
+from audit.queries import find_predictions
+from core.broker import WorkQueue
 from core.destinations import DICOMDestination
 from core.errors import ConfigurationError
 from dicom.identity import device_uid
@@ -24,6 +28,7 @@ from worker import lineup
 from worker.inference import InferenceRoom
 from worker.lineup import Lineup, Loaded, ModelsInService, PinnedModel, models_for
 from worker.model_store import ModelStore
+from worker.pulse import Pulse
 
 PACS = DICOMDestination(name="pacs", ae_title="PACS", host="127.0.0.1")
 _SHIFTS = {"never": -10.0, "always": 10.0}
@@ -43,7 +48,7 @@ class House(Rooms):
     def predictions(self, role: Role | None = Role.ACTIVE) -> list[tuple[str, str, str]]:
         """Image, model's version and outcome, in the order of the rows."""
         with self.database.read() as session:
-            found = find_predictions(session, PredictionFilter(role=role), limit=200)
+            found = find_predictions(session, PredictionFilter(role=role), Page(200))
             return [(row.instance.sop_instance_uid, row.model_version.name, row.outcome.value) for row in found[::-1]]
 
     def events(self, kind: str) -> list[AuditEvent]:
@@ -131,6 +136,9 @@ class Spoilt:
 
     def __init__(self, house: House, models: ModelsInService) -> None:
         self._house, self._models, self.finished_before = house, models, 0
+
+    def is_current(self) -> bool:
+        return self._models.is_current()
 
     def lineup(self) -> Lineup:
         found = self._models.lineup()
@@ -225,3 +233,31 @@ def test_views_are_another_device_of_the_same_files(house: House) -> None:
     with house.database.read() as session:
         plain = find_version(session, device_uid(models.lineup().active.classifier.record.identity))
     assert models.lineup().active.model_version_id != plain.id
+
+
+def test_the_heartbeat_tells_of_an_activation_before_the_next_image(house: House) -> None:
+    models = models_for(house.database, house.settings)
+    alive = Pulse(house.database, WorkQueue.INFERENCE, lambda: models.lineup().active.in_charge)
+    alive()
+    assert in_charge(house) == ("never", "1")
+    assert models.is_current()
+    house.switch(activate, "always@1")
+    assert not models.is_current()
+    alive()
+    assert in_charge(house) == ("always", "1")
+    assert models.is_current()
+
+
+def test_a_model_taken_up_in_the_middle_of_the_work_is_told_of(house: House) -> None:
+    models = models_for(house.database, house.settings)
+    alive = Pulse(house.database, WorkQueue.INFERENCE, lambda: models.lineup().active.in_charge)
+    room = InferenceRoom(house.settings, house.database, house.spool, models, alive)
+    house.switch(activate, "always@1")
+    room.drain()
+    assert in_charge(house) == ("always", "1")
+
+
+def in_charge(house: House) -> tuple[str, str] | None:
+    with house.database.read() as session:
+        known = model_in_charge(session)
+    return None if known is None else (known.name, known.version)

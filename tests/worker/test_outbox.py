@@ -12,10 +12,12 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from sqlalchemy import update
 
 from audit.deliveries import DeliveryFilter, requeue_deliveries, select_deliveries
 from audit.inference_jobs import claim_inference, finish_inference, register_model
 from audit.models import Delivery
+from audit.models import ResultObject as StoredResult
 from audit.studies import release_idle_studies
 from core.destinations import DICOMDestination
 from core.records import Analysis, DeliveryState, Finding, ModelIdentity, Outcome, ResultKind, ResultObject
@@ -118,6 +120,20 @@ def test_a_refusal_for_good_is_dead_at_once_and_can_be_requeued(house: Rooms) ->
         outbox(house, fake.destination).drain()
         assert len(fake.stored) == 2
     assert {row.state for row in deliveries(house)} == {DeliveryState.SENT}
+
+
+def test_what_was_erased_meanwhile_ends_as_dead(house: Rooms) -> None:
+    """Made due by somebody who had not seen the erasure."""
+    add_results(house, 1, ["pacs"])
+    with house.database.write() as session:
+        session.execute(update(StoredResult).where(StoredResult.id == 1).values(spool_name=""))
+    with pacs(status(0x0000)) as fake:
+        assert outbox(house, fake.destination).drain() is False
+        assert len(fake.stored) == 1
+    erased, sent = deliveries(house)
+    assert (erased.state, erased.last_error, sent.state) == (DeliveryState.DEAD, "erased", DeliveryState.SENT)
+    with house.database.write() as session:
+        assert list(requeue_deliveries(session, DeliveryFilter(ids=[erased.id]), "test")) == []
 
 
 def test_what_may_pass_is_tried_again_until_it_passes(house: Rooms) -> None:

@@ -81,6 +81,7 @@ def test_answers_mean_fates(spool: Spool) -> None:
     fates = {
         200: Sent(200),
         202: Sent(202),
+        403: Refused("http_403", False, 403, 600.0),
         404: Refused("http_404", True, 404),
         410: Refused("http_410", True, 410),
         422: Refused("http_422", True, 422),

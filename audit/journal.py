@@ -1,4 +1,4 @@
-"""Refusals in the audit log, in bounds: a scanner or a modality that retries for ever must not fill the database."""
+"""Refusals in the audit log, in bounds: a scanner or a client that retries for ever must not fill the database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable
 from audit.events import record_event
 from audit.session import Database
 from core.logs import describe, get_logger
-
-log = get_logger("listener")
 
 _WINDOW_SECONDS = 60.0
 _EVENTS_PER_WINDOW = 100
@@ -23,8 +21,10 @@ class Journal:
     is logged and never raised.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, room: str = "audit", clock: Callable[[], float] = time.monotonic) -> None:
+        """``room`` names the log that refusals go to as well."""
         self._database, self._clock = database, clock
+        self._log = get_logger(room)
         self._lock = threading.Lock()
         self._window_ends = clock()
         self._written: set[tuple[str, ...]] = set()
@@ -37,12 +37,12 @@ class Journal:
             return
         if left_out:
             data["left_out_before"] = left_out
-        log.warning(kind, subject=subject, actor=actor, **data)
+        self._log.warning(kind, subject=subject, actor=actor, **data)
         try:
             with self._database.write() as session:
                 record_event(session, kind, subject=subject, actor=actor, **data)
-        except Exception as exc:  # noqa: BLE001 - the refusal has been answered; the listener outlives its database
-            log.warning("audit_event_lost", kind=kind, **describe(exc))
+        except Exception as exc:  # noqa: BLE001 - the refusal has been answered; the process outlives its database
+            self._log.warning("audit_event_lost", kind=kind, **describe(exc))
 
     def _take(self, same: tuple[str, ...]) -> int | None:
         """How many were left out since the last event, or None when this one is left out as well."""

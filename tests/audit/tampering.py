@@ -1,0 +1,74 @@
+"""What somebody with the database's password can do: change rows behind the triggers."""
+
+# ruff: noqa: S608 - the statements are the tests' own
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, select, text
+
+from audit.anchors import Anchor, anchor_of_now
+from audit.chain import digest
+from audit.models import AuditEvent
+from audit.session import Database
+from audit.verification import Findings, Verification
+
+
+@contextmanager
+def behind_the_triggers(database: Database) -> Iterator[Connection]:
+    with database.engine.begin() as connection:
+        if database.is_sqlite:
+            triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
+            for name, _ in triggers:
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+            yield connection
+            for _, statement in triggers:
+                connection.exec_driver_sql(statement)
+        else:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            yield connection
+
+
+def tamper(database: Database, *statements: str, **values: object) -> None:
+    with behind_the_triggers(database) as connection:
+        for statement in statements:
+            connection.execute(text(statement), values)
+
+
+@contextmanager
+def tampered(database: Database, table: str, row_id: int, change: str) -> Iterator[None]:
+    """For the block, one row has another value in one column: ``change`` is ``column = value``."""
+    column = change.split(" = ", maxsplit=1)[0]
+    tamper(
+        database,
+        f"CREATE TABLE kept AS SELECT {column} AS value FROM {table} WHERE id = {row_id}",
+        f"UPDATE {table} SET {change} WHERE id = {row_id}",
+    )
+    yield
+    tamper(
+        database, f"UPDATE {table} SET {column} = (SELECT value FROM kept) WHERE id = {row_id}", "DROP TABLE kept"
+    )  # fmt: skip
+
+
+def rewritten_hash(database: Database, event_id: int, **changes: object) -> str:
+    """The hash that the event would have with other contents: a forger computes it, too."""
+    with database.read() as session:
+        event = session.scalars(select(AuditEvent).where(AuditEvent.id == event_id)).one()
+        for name, value in changes.items():
+            setattr(event, name, value)
+        with session.no_autoflush:
+            return digest(event)
+
+
+def anchor(database: Database) -> Anchor:
+    with database.read() as session:
+        return anchor_of_now(session)
+
+
+def verify(database: Database, *anchors: Anchor) -> Findings:
+    walk = Verification(database, anchors)
+    while walk.step():
+        pass
+    return walk.findings()
