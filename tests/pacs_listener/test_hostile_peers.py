@@ -7,7 +7,7 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -127,12 +127,22 @@ def test_a_message_without_end_is_not_kept_in_memory(small: Room, control: bytes
     assert_serves(small)
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
 def test_a_peer_that_hangs_up_in_the_middle_leaves_nothing(room: Room) -> None:
     sent: list[int] = []
+    begun: list[bool] = []
 
     def pull_the_plug(event: Event) -> None:
+        """Once the listener writes: a loopback connection holds a megabyte that nobody has read yet."""
         sent.append(len(event.data))
-        if sum(sent) > 1_000_000:
+        if sum(sent) > 1_000_000 and not begun:
+            begun.append(wait_until(lambda: room.files() != []))
             event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
 
     handlers = [(evt.EVT_DATA_SENT, pull_the_plug)]
@@ -141,10 +151,9 @@ def test_a_peer_that_hangs_up_in_the_middle_leaves_nothing(room: Room) -> None:
     )
     assert "Status" not in association.send_c_store(radiograph(pixels=2000))
     close(association)
-    deadline = time.monotonic() + 10
-    while room.files() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert (room.files(), room.instances()) == ([], [])
+    assert begun == [True]
+    assert wait_until(lambda: room.files() == [])
+    assert room.instances() == []
     assert_serves(room)
 
 
