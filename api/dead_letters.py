@@ -29,9 +29,9 @@ def list_dead_letters(
     with database.read() as session:
         rows = find_dead_letters(session, query.kind, page)
         total = count_dead_letters(session, query.kind) if query.count else None
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: (row.at, row.key))
     return DeadLetterPage(
         items=[DeadLetter.of(row) for row in shown],
-        next=query.next_after((shown[-1].at, shown[-1].key)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )

@@ -29,9 +29,9 @@ def list_all_deliveries(
     with database.read() as session:
         rows = list_deliveries(session, query.chosen, page)
         total = count_deliveries(session, query.chosen) if query.count else None
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: (row.result_object.created_at, row.id))
     return DeliveryPage(
         items=[DeliveryLine.of_row(row) for row in shown],
-        next=query.next_after((shown[-1].result_object.created_at, shown[-1].id)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )

@@ -27,9 +27,9 @@ def list_events(database: DatabaseOfApp, _caller: Reader, query: Annotated[Event
     with database.read() as session:
         rows = find_events(session, query.chosen, page)
         total = count_events(session, query.chosen) if query.count else None
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: (row.at, row.id))
     return EventPage(
         items=[Event.model_validate(row) for row in shown],
-        next=query.next_after((shown[-1].at, shown[-1].id)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )

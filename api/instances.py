@@ -29,13 +29,13 @@ def list_instances(database: DatabaseOfApp, caller: Reader, query: Annotated[Ins
     with database.read() as session:
         rows = find_instances(session, query.chosen, page)
         total = count_instances(session, query.chosen) if query.count else None
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: (row.received_at, row.id))
     record_read(
         database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
     )
     answer = InstancePage(
         items=[InstanceSummary.of_row(row) for row in shown],
-        next=query.next_after((shown[-1].received_at, shown[-1].id)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )
     return for_caller(answer, caller)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +14,8 @@ from api.problems import Code, Refusal
 from api.security import Caller
 from audit.listing import Page, PageKey, Sort
 from core.scopes import Scope
+
+_Row = TypeVar("_Row")
 
 
 def _utc(moment: datetime) -> datetime:
@@ -102,3 +105,9 @@ class ListQuery(FilterQuery):
 
     def next_after(self, key: PageKey) -> str:
         return encode_place(key, self.sort, self._asked)
+
+    def cut(self, rows: Sequence[_Row], key_of: Callable[[_Row], PageKey]) -> tuple[Sequence[_Row], str | None]:
+        """The rows to show, of those that ``page`` gave, and the cursor of the page after them; None at the end."""
+        shown = rows[: self.limit]
+        is_last = len(rows) == len(shown)
+        return shown, None if is_last else self.next_after(key_of(shown[-1]))

@@ -67,7 +67,7 @@ def show_patient(
         rows = studies_of_patient(session, query.patient_id, query.issuer_of_patient_id, query.page)
         total = count_studies_of_patient(session, query.patient_id, query.issuer_of_patient_id) if query.count else None
         results = results_about_studies(session, [row.id for row in rows])
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: (row.first_received_at, row.id))
     record_read(database, caller, filters=query.without_patient, rows=len(shown))
     studies: defaultdict[str, list[StudyDetail]] = defaultdict(list)
     for row in shown:
@@ -82,6 +82,6 @@ def show_patient(
             Patient(patient_id=query.patient_id, issuer_of_patient_id=issuer, studies=studies[issuer])
             for issuer in sorted(studies)
         ],
-        next=query.next_after((shown[-1].first_received_at, shown[-1].id)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )

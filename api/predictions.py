@@ -35,13 +35,13 @@ def list_predictions(
         rows = find_predictions(session, query.chosen, page)
         states = delivery_states(session, [row.id for row in rows])
         total = count_predictions(session, query.chosen, query.sort) if query.count else None
-    shown = rows[: query.limit]
+    shown, next_cursor = query.cut(rows, lambda row: key_of(row, query.sort))
     record_read(
         database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
     )
     answer = PredictionPage(
         items=[PredictionSummary.of(row, states[row.id]) for row in shown],
-        next=query.next_after(key_of(shown[-1], query.sort)) if len(rows) > len(shown) else None,
+        next=next_cursor,
         total=total,
     )
     return for_caller(answer, caller)

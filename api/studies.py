@@ -36,14 +36,13 @@ def list_studies(database: DatabaseOfApp, caller: Reader, query: Annotated[Study
     with database.read() as session:
         listed = find_studies(session, query.chosen, page)
         total = count_studies(session, query.chosen) if query.count else None
-    shown = listed[: query.limit]
+    shown, next_cursor = query.cut(listed, lambda each: (each.row.first_received_at, each.row.id))
     record_read(
         database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
     )
-    last = shown[-1].row if len(listed) > len(shown) else None
     answer = StudyPage(
         items=[StudySummary.of(each) for each in shown],
-        next=query.next_after((last.first_received_at, last.id)) if last else None,
+        next=next_cursor,
         total=total,
     )
     return for_caller(answer, caller)

@@ -116,19 +116,20 @@ def _book_again(session: Session, received: ReceivedInstance, study: Study, inst
     ):  # fmt: skip
         setattr(instance, name, getattr(received, name))
     instance.study, instance.source, instance.received_at = study, _source(session, received, at), at
-    session.execute(
+    withdrawn = session.scalars(
         update(Prediction)
         .where(Prediction.instance_id == instance.id, Prediction.recalled_at.is_(None), Prediction.role == Role.ACTIVE)
         .values(recalled_at=at)
+        .returning(Prediction.id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
     job = session.scalars(select(Job).where(Job.instance_id == instance.id).with_for_update()).one()
     job.state, job.generation, job.attempts = JobState.PENDING, job.generation + 1, 0
     job.created_at, job.finished_at, job.due_at, job.woken_at, job.last_error = at, None, at, at, None
     job.request_id, job.traceparent = None, traceparent() or None
     record_event(
         session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title,
-        sha256=received.sha256, after_erasure=True,
+        sha256=received.sha256, after_erasure=True, withdrawn=sorted(withdrawn),
     )  # fmt: skip
     return job.id
 

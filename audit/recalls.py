@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -202,11 +202,15 @@ def withdraw(
         token=None, lease_until=None, confirm_at=None, transaction_uid=None,
     )  # fmt: skip
     under_way = Counter(row.study_id for row in session.execute(of_these.where(pending)))
-    images, ended = Counter(row.study_id for row in fresh), Counter(row.study_id for row in stopped)
-    for study_id in sorted(images | ended):
+    ended = Counter(row.study_id for row in stopped)
+    withdrawn: dict[int, list[int]] = defaultdict(list)
+    for row in fresh:
+        withdrawn[row.study_id].append(row.id)
+    for study_id in sorted(withdrawn.keys() | ended):
+        ids = sorted(withdrawn[study_id])
         record_event(
             session, "prediction.recalled", subject=studies[study_id], actor=actor, device_uid=device_uid,
-            images=images[study_id], stopped=ended[study_id], under_way=under_way[study_id],
+            images=len(ids), withdrawn=ids, stopped=ended[study_id], under_way=under_way[study_id],
         )  # fmt: skip
     return Marked(len(fresh), len(stopped), under_way.total())
 

@@ -44,6 +44,13 @@ class Database:
         with Session(self.engine) as session:
             yield session
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """As ``read``, and every statement sees the same moment, which SQLite grants anyway."""
+        engine = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with Session(engine) as session:
+            yield session
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -33,8 +33,7 @@ def record_verdict(session: Session, findings: Findings, actor: str = PROCESS) -
         "events": findings.events,
         "head": head.hash if head else None,
         "anchors": findings.anchors,
-        "predictions": findings.predictions,
-        "feedback": findings.feedback,
+        "books": findings.books,
     }
     if fault is None:
         record_event(session, VERIFIED, actor=actor, **counts)

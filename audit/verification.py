@@ -17,21 +17,14 @@ from sqlalchemy.orm import Session
 
 from audit.anchors import Anchor
 from audit.chain import GENESIS, HEAD, digest
-from audit.evidence import Evidence
+from audit.evidence.book import Fault
+from audit.evidence.books import Books
 from audit.models import AuditEvent, ChainHead
 from audit.session import Database
 
 _AT_ONCE = 1000
 _BEFORE_ALL = -(2**62)
 """Below every id that an INSERT could have chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    id: int | None
-    """Of the event that is wrong or missing; None where there is none to name."""
-    why: str
-    """For people; holds nothing of a patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +50,9 @@ class Findings:
     """In the order of the events; what only the books show comes after."""
     anchors: int
     """How many were held against the chain."""
-    predictions: int
-    """How many were held against the event that was written with them."""
-    older: int
-    """Predictions from before events said what was predicted."""
-    feedback: int
+    books: dict[str, int]
+    """Events that were held against the rows they tell of, by book; ``older_predictions`` are rows from before events
+    said what was predicted."""
 
     @property
     def whole(self) -> bool:
@@ -79,20 +70,20 @@ class Verification:
         self._check_order(anchors)
         with database.read() as session:
             self._head, self._end = _start(session)
-        self._evidence = Evidence()
+        self._books = Books()
         self._id, self._count = _BEFORE_ALL, 0
         self._hash: str | None = GENESIS
         self._walked = False
 
     def step(self) -> bool:
         """Some hundred events, or some hundred rows of the books; False once all is done."""
-        with self._database.read() as session:
+        with self._database.snapshot() as session:
             if self._walked:
-                return self._fault is None and self._evidence.step(session)
+                return self._fault is None and self._books.page(session)
             events = _events(session, self._id, self._end)
             for event in events:
                 self._hold(session, event)
-            self._evidence.compare(session)
+            self._books.compare(session)
         if not events:
             self._check_end()
             self._walked = True
@@ -104,13 +95,8 @@ class Verification:
         return min(self._count / self._head.events, 1.0) if self._head and self._head.events else 1.0
 
     def findings(self) -> Findings:
-        fault, evidence = self._fault, self._evidence
-        if fault is None and evidence.first_bad is not None:
-            fault = Fault(*evidence.first_bad)
-        return Findings(
-            self._count, self._head, fault, self._anchors_held,
-            evidence.predictions, evidence.older, evidence.feedback,
-        )  # fmt: skip
+        fault = self._fault or self._books.first_bad
+        return Findings(self._count, self._head, fault, self._anchors_held, self._books.counts())
 
     def _hold(self, session: Session, event: AuditEvent | Unreadable) -> None:
         self._count += 1
@@ -125,7 +111,7 @@ class Verification:
         elif self._head and event.id > self._head.event_id:
             self._note(event.id, "stands after the end of the chain: it was inserted, or the head was moved back")
         else:
-            self._evidence.take(event)
+            self._books.take(event)
         self._id, self._hash = event.id, event.hash
         self._check_anchors(event)
 

@@ -79,11 +79,7 @@ def _verdict_json(
             "held": findings.anchors,
             "unreadable": anchors.unreadable,
         },
-        "answers": {
-            "predictions": findings.predictions,
-            "older_predictions": findings.older,
-            "feedback": findings.feedback,
-        },
+        "books": findings.books,
         "files": checked and asdict(checked),
     }
 
@@ -102,8 +98,7 @@ def _print_verdict(findings: Findings, path: Path | None, anchors: Anchors, chec
         typer.echo(f"anchors: none in {path}")
     else:
         typer.echo(f"anchors: {findings.anchors} of {path}, {anchors.unreadable} lines unreadable")
-    older = f", {findings.older} from before events told so much" if findings.older else ""
-    typer.echo(f"books: {findings.predictions} predictions{older}, {findings.feedback} words of readers")
+    typer.echo("books: " + ", ".join(f"{count} {book.replace('_', ' ')}" for book, count in findings.books.items()))
     if checked is not None:
         typer.echo(f"spool: {checked.checked} files, {checked.missing} missing, {checked.changed} changed")
 

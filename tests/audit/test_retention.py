@@ -147,7 +147,7 @@ def test_what_tells_of_the_patient_goes_and_the_rest_stays(
     assert (study.study_instance_uid, prediction.probability) == (done.study_instance_uid, 0.9)
     assert delivery.state is DeliveryState.SENT
     found = verify(database)
-    assert (found.whole, found.predictions, found.feedback) == (True, 1, 1)
+    assert (found.whole, found.books["predictions"], found.books["feedback"]) == (True, 1, 1), found
     with database.read() as session:
         event = session.scalars(select(AuditEvent).where(AuditEvent.kind == "study.erased")).one()
     assert (event.subject, event.actor) == (done.study_instance_uid, ACTOR)

@@ -9,11 +9,9 @@ from sqlalchemy.exc import DBAPIError
 
 from audit.chain import GENESIS, digest
 from audit.events import record_event
-from audit.feedback import give_feedback
-from audit.models import Agreement, AuditEvent, Prediction, now
+from audit.models import AuditEvent, now
 from audit.session import Database
 from audit.verification import Verification
-from tests.audit.rows import analysed, not_analysed, positive, received, report
 from tests.audit.tampering import anchor, rewritten_hash, tamper, tampered, verify
 
 EVENTS = 6
@@ -186,87 +184,3 @@ def test_postgresql_refuses_to_empty_the_table(chained: Database) -> None:
 def test_an_event_that_cannot_be_read_any_more_is_named(chained: Database) -> None:
     tamper(chained, "UPDATE audit_events SET data = '{' WHERE id = 2", "UPDATE audit_events SET at = 'x' WHERE id = 4")
     _found(chained, 2, "cannot be read")
-
-
-@pytest.fixture
-def said(database: Database) -> Database:
-    """Two images of a study, one of them judged, with results and a reader's word."""
-    (image,) = analysed(database, positive(0.9, "low_resolution"))
-    analysed(database, not_analysed("lateral_view"), [received(study_instance_uid=image.study_instance_uid)])
-    report(database)
-    with database.write() as session:
-        judged = session.query(Prediction).where(Prediction.probability.is_not(None)).one()
-        give_feedback(session, judged.id, agreement=Agreement.AGREE, reader="dr.who", principal="key")
-    return database
-
-
-def test_books_that_say_what_the_events_say_are_whole(said: Database) -> None:
-    found = verify(said)
-    assert found.whole, found.first_bad
-    assert (found.predictions, found.older, found.feedback) == (2, 0, 1)
-
-
-def test_a_changed_answer_is_found(said: Database) -> None:
-    for table, row_id, change in (
-        ("predictions", 1, "probability = 0.1"), ("predictions", 1, "voi = 'none'"),
-        ("predictions", 1, "outcome = 'negative'"), ("predictions", 1, "role = 'shadow'"),
-        ("model_versions", 1, "device_uid = '2.25.99'"), ("result_objects", 1, "sha256 = 'ef'"),
-        ("warnings", 1, "code = 'nothing'"), ("warnings", 2, "code = 'nothing'"),
-        ("feedback", 1, "agreement = 'disagree'"), ("feedback", 1, "reader = 'dr.no'"),
-        ("feedback", 1, "prediction_id = 2"), ("instances", 1, "sop_instance_uid = '1.2.3'"),
-    ):  # fmt: skip
-        with tampered(said, table, row_id, change):
-            fault = verify(said).first_bad
-            assert fault is not None, change
-            assert "which was changed in the books" in fault.why
-            with said.read() as session:
-                assert fault.id is not None
-                assert session.get_one(AuditEvent, fault.id).kind.startswith(("prediction.", "feedback."))
-    assert verify(said).whole
-
-
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("DELETE FROM warnings WHERE severity = 'reason'", "reasons"),
-        ("DELETE FROM feedback", "feedback 1, which is gone"),
-    ],
-)
-def test_a_removed_reason_or_word_is_found(said: Database, statement: str, words: str) -> None:
-    tamper(said, statement)
-    fault = verify(said).first_bad
-    assert fault is not None
-    assert words in fault.why
-
-
-def test_a_removed_prediction_is_found(said: Database) -> None:
-    theirs = "(SELECT id FROM predictions WHERE outcome = 'positive')"
-    tamper(
-        said,
-        f"DELETE FROM feedback WHERE prediction_id IN {theirs}",
-        f"DELETE FROM warnings WHERE prediction_id IN {theirs}",
-        f"UPDATE result_objects SET prediction_id = NULL WHERE prediction_id IN {theirs}",
-        "DELETE FROM predictions WHERE outcome = 'positive'",
-    )
-    fault = verify(said).first_bad
-    assert fault is not None
-    assert "prediction 1, which is gone" in fault.why
-
-
-def test_a_prediction_and_a_word_that_no_event_tells_of_are_found(said: Database) -> None:
-    tamper(said, "INSERT INTO feedback SELECT 99, prediction_id, agreement, true_label, comment, reader, principal,"
-           " created_at FROM feedback")  # fmt: skip
-    _found(said, None, "feedback 99 stands in the books")
-    tamper(said, "UPDATE predictions SET recalled_at = created_at", "INSERT INTO predictions (id, instance_id,"
-           " model_version_id, role, outcome, stage_seconds, created_at) SELECT 99, instance_id, model_version_id,"
-           " 'active', outcome, stage_seconds, created_at FROM predictions WHERE id = 1")  # fmt: skip
-    _found(said, None, "prediction 99 stands in the books")
-
-
-def test_a_prediction_from_before_events_said_so_much_is_counted(database: Database) -> None:
-    (image,) = analysed(database)
-    tamper(database, "DELETE FROM audit_events", f"UPDATE chain_head SET event_id = 0, hash = '{GENESIS}', events = 0")
-    with database.write() as session:
-        record_event(session, "prediction.positive", subject=image.sop_instance_uid, attempts=1, reasons=[])
-    found = verify(database)
-    assert (found.whole, found.predictions, found.older) == (True, 0, 1)

@@ -72,7 +72,9 @@ def test_a_whole_trail_and_a_broken_one(database: Database) -> None:
     assert whole == {
         "whole": True, "events": 5, "first_bad": None,
         "anchors": {"file": None, "found": 0, "held": 0, "unreadable": 0},
-        "answers": {"predictions": 0, "older_predictions": 0, "feedback": 0}, "files": None,
+        "books": {
+            "images": 0, "predictions": 0, "older_predictions": 0, "withdrawals": 0, "deliveries": 0, "feedback": 0
+        }, "files": None,
     }  # fmt: skip
     assert (head["event_id"], head["events"]) == (5, 5)
     printed = _audit("verify")

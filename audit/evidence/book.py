@@ -1,0 +1,62 @@
+"""What every book is asked: is each row what its events say, and does an event tell of each row?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from audit.models import AuditEvent
+
+AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    id: int | None
+    """Of the event that is wrong or missing; None where there is none to name."""
+    why: str
+    """For people; holds nothing of a patient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some hundred rows that were held against the events about them."""
+
+    last_id: int | None
+    """None where there were no more rows."""
+    fault: Fault | None = None
+    """The first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    subject: str
+    kind: str
+    data: dict[str, Any]
+
+
+class Book(Protocol):
+    """Rows and events are read in one snapshot (``Database.snapshot``): they are written by one transaction."""
+
+    held: int
+    """Events whose rows were looked at."""
+
+    def takes(self, event: AuditEvent) -> bool:
+        """Whether the event tells of rows of this book."""
+
+    def hold(self, session: Session, events: Sequence[AuditEvent]) -> Iterator[Fault]:
+        """The rows that these events tell of, held against them."""
+
+    def page(self, session: Session, after: int) -> Page:
+        """The rows after this id, each held against the events about it."""
+
+
+def events_about(session: Session, subjects: Iterable[str], kinds: Sequence[str]) -> Sequence[Said]:
+    """In the order of the chain."""
+    columns = (AuditEvent.subject, AuditEvent.kind, AuditEvent.data)
+    about = (AuditEvent.subject.in_(set(subjects)), AuditEvent.kind.in_(kinds))
+    return [Said(*row) for row in session.execute(select(*columns).where(*about).order_by(AuditEvent.id))]
