@@ -36,8 +36,9 @@ def verify(
 ) -> None:
     """Recompute the whole chain of events and hold it against head, anchors and books; exit code 1 when broken."""
     from audit.anchors import Anchors, read_anchor_file
+    from audit.evidence.book import Fault
     from audit.verdicts import record_verdict
-    from audit.verification import Fault, Verification
+    from audit.verification import Verification
     from cli.spool_check import check_files
     from core.spool import Spool
 
