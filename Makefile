@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint requirements clean
+.PHONY: help demo test scale lint requirements clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -15,6 +15,9 @@ demo: $(READY) ## Push sample radiographs through the whole service on this mach
 
 test: lint ## Lint, types, import rules and every test whose services are on this machine.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+scale: $(READY) ## Page latency and export memory at 100,000 predictions; wants PostgreSQL and a quiet machine.
+	@PNEUMO_REQUIRE_SERVICES=1 $(BIN)/python -m pytest -m scale -s
 
 lint: $(READY) ## Lint, types and import rules alone.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
