@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/dead-letters", tags=["audit"])
 def list_dead_letters(
     database: DatabaseOfApp, _caller: Reader, query: Annotated[DeadLetterQuery, Query()]
 ) -> DeadLetterPage:
-    """They stay so until a person requeues or retries them. Deliveries that a recall stopped are not among them."""
+    """They stay until a person requeues or retries them. What a recall or an erasure ended is not among them."""
     page = query.page
     with database.read() as session:
         rows = find_dead_letters(session, query.kind, page)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from audit.alerts import AlertCode, Condition
 from audit.comparison import Status
+from audit.deliveries import is_dead_letter
 from audit.drift import DriftReport
 from audit.figures import heartbeat_ages
 from audit.models import AuditEvent, Delivery, Instance, Job, JobState, Prediction, Role, Source, now
@@ -81,7 +82,7 @@ def _deliveries(session: Session, at: datetime, settings: AlertSettings) -> Iter
             f"{_number(count, 'result')} could not be sent, the oldest for {_span((at - oldest).total_seconds())}"
             + (f" (last: {error})." if error else "."),
         )  # fmt: skip
-    for destination, count in session.execute(_by_destination().where(Delivery.state == DeliveryState.DEAD)):
+    for destination, count in session.execute(_by_destination().where(is_dead_letter())):
         words = f"{_number(count, 'result')} given up; requeue once the cause is mended."
         yield Condition(AlertCode.DEAD_LETTERS, destination, words)
     last_week = Delivery.sent_at > at - 7 * _DAY

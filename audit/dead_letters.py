@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session, joinedload, raiseload, selectinload
 
-from audit.deliveries import RECALLED
+from audit.deliveries import is_dead_letter
 from audit.delivery_listing import load_deliveries
 from audit.listing import Page, paged
 from audit.models import Delivery, Instance, Job, JobState, Prediction, ResultObject, Role
-from core.records import DeliveryState, Outcome
+from core.records import Outcome
 
 
 class DeadKind(StrEnum):
@@ -25,7 +25,7 @@ class DeadKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Of a delivery, which was not stopped by a recall; or of an image whose analysis failed, by its prediction."""
+    """Of a delivery; or of an image whose analysis failed, by its prediction."""
 
     key: int
     at: datetime
@@ -52,10 +52,7 @@ def _both(kind: DeadKind | None) -> Select[int, datetime]:
     deliveries = (
         select((Delivery.id * 2).label("key"), ResultObject.created_at.label("at"))
         .join(Delivery.result_object)
-        .where(
-            Delivery.state == DeliveryState.DEAD,
-            Delivery.last_error.is_distinct_from(RECALLED),
-        )
+        .where(is_dead_letter())
     )
     jobs = (
         select((Prediction.id * 2 + literal(1)).label("key"), Prediction.created_at.label("at"))

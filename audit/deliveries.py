@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from audit.events import record_event
@@ -20,9 +20,16 @@ RECALLED = "recalled"
 """Last error of what must not go out any more."""
 ERASED = "erased"
 """Last error of what was to be sent again and is not there any more."""
+_ENDED = (RECALLED, ERASED)
 
 _ONE_AT_A_TIME: Mapping[str, int] = MappingProxyType({})
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
+
+
+def is_dead_letter() -> ColumnElement[bool]:
+    """It waits for a person. What a recall or an erasure ended is dead as well, and shall not go out any more."""
+    ended = func.coalesce(Delivery.last_error, "").in_(_ENDED)
+    return (Delivery.state == DeliveryState.DEAD) & ~ended
 
 
 def claim_deliveries(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, extract, func, select
 from sqlalchemy.orm import Session
 
+from audit.deliveries import is_dead_letter
 from audit.figures import heartbeat_ages
 from audit.models import Alert, Delivery, Instance, Job, JobState, Prediction, ResultObject, Role, Study, now
 from audit.score_bins import whole
@@ -142,19 +143,20 @@ def _destinations(session: Session, since: datetime) -> tuple[DestinationToday, 
         select(Delivery.destination, Delivery.state, func.count())
         .join(Delivery.result_object)
         .join(ResultObject.study)
-        .where(Study.last_received_at >= since)
+        .where(Study.last_received_at >= since, (Delivery.state != DeliveryState.DEAD) | is_dead_letter())
         .group_by(Delivery.destination, Delivery.state)
     )
     states: dict[str, dict[DeliveryState, int]] = {}
     for name, state, count in session.execute(of_today):
         states.setdefault(name, {})[state] = count
-    pending, dead = (_of_whatever_day(session, state) for state in (DeliveryState.PENDING, DeliveryState.DEAD))
+    pending = _of_whatever_day(session, Delivery.state == DeliveryState.PENDING)
+    dead = _of_whatever_day(session, is_dead_letter())
     return tuple(
         DestinationToday(name, states.get(name, {}), pending.get(name, 0), dead.get(name, 0))
         for name in sorted(states.keys() | pending.keys() | dead.keys())
     )
 
 
-def _of_whatever_day(session: Session, state: DeliveryState) -> dict[str, int]:
-    counted = select(Delivery.destination, func.count()).where(Delivery.state == state).group_by(Delivery.destination)
+def _of_whatever_day(session: Session, which: ColumnElement[bool]) -> dict[str, int]:
+    counted = select(Delivery.destination, func.count()).where(which).group_by(Delivery.destination)
     return dict(session.execute(counted).all())

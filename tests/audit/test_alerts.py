@@ -8,11 +8,13 @@ from sqlalchemy import select, update
 
 from audit.alerts import AlertCode, Condition, acknowledge, find_alerts, open_alerts, settle_alerts
 from audit.conditions import Watched, find_conditions
-from audit.deliveries import claim_deliveries, mark_dead, retry_delivery
+from audit.dead_letters import count_dead_letters
+from audit.deliveries import ERASED, RECALLED, claim_deliveries, mark_dead, retry_delivery
 from audit.events import record_event
 from audit.heartbeats import beat
 from audit.models import Alert, AuditEvent, Delivery, Heartbeat, Job, now
 from audit.session import Database
+from audit.today import read_today
 from core.audit_settings import AlertSettings
 from tests.audit.rows import analysed, book, not_analysed, report
 
@@ -129,6 +131,17 @@ def test_results_given_up(sending: Database) -> None:
         for delivery in claim_deliveries(session, 10, 60):
             mark_dead(session, delivery, "sop_class_not_supported", 0x0122)
     assert _found(sending) == [("dead_letters", "pacs")]
+
+
+@pytest.mark.parametrize("ended", [RECALLED, ERASED])
+def test_what_a_recall_or_an_erasure_ended_is_nobody_s_task(sending: Database, ended: str) -> None:
+    with sending.write() as session:
+        for delivery in claim_deliveries(session, 10, 60):
+            mark_dead(session, delivery, ended, None)
+    assert _found(sending) == []
+    with sending.read() as session:
+        assert count_dead_letters(session, None) == 0
+        assert read_today(session, now() - timedelta(hours=2)).destinations == ()
 
 
 def test_results_that_are_never_confirmed(sending: Database) -> None:
