@@ -10,9 +10,11 @@ from fastapi import Depends, Request
 from api.health import HEARTBEAT_SECONDS
 from api.recent import Recent
 from audit.alerts import Condition, settle_alerts
+from audit.anchors import ANCHOR
 from audit.conditions import Watched, drift_conditions, find_conditions
 from audit.drift import DriftReport, read_drift
 from audit.session import Database
+from audit.witnessed import SYSLOG
 from core.broker import WorkQueue
 from core.settings import Settings
 from core.spool import Spool
@@ -51,6 +53,7 @@ class Watch:
             heartbeat_seconds=HEARTBEAT_SECONDS,
             free_bytes=self.free_bytes(),
             reserve_bytes=self._settings.listener.disk_reserve_bytes,
+            witnesses=self._witnesses(),
         )
         report = self.drift()
         with self._database.read() as session:
@@ -59,6 +62,11 @@ class Watch:
         with self._database.write() as session:
             settle_alerts(session, conditions)
         return conditions
+
+    def _witnesses(self) -> dict[str, float]:
+        audit, patience = self._settings.audit, self._settings.alerts.undelivered_seconds
+        told = {} if audit.syslog is None else {SYSLOG: patience}
+        return told if audit.anchor_file is None else told | {ANCHOR: audit.anchor_seconds + patience}
 
     def _read_drift(self) -> tuple[DriftReport | None]:
         with self._database.read() as session:

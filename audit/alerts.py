@@ -35,6 +35,8 @@ class AlertCode(StrEnum):
     WORKER_SILENT = "worker_silent"
     CHAIN_BROKEN = "chain_broken"
     """The audit events are not what they were."""
+    WITNESS_BEHIND = "witness_behind"
+    """An outside witness of the audit events, the syslog or the anchor file, was not told of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from audit.deliveries import is_dead_letter
 from audit.drift import DriftReport
 from audit.figures import heartbeat_ages
 from audit.models import AuditEvent, Delivery, Instance, Job, JobState, Prediction, Role, Source, now
+from audit.witnessed import read_place
 from core.audit_settings import AlertSettings
 from core.records import DeliveryState, Outcome
 
@@ -34,6 +35,8 @@ class Watched:
     free_bytes: int | None
     """Of the spool; None where there is no limit."""
     reserve_bytes: int
+    witnesses: dict[str, float]
+    """Readers of events that are to tell somebody outside, and how many seconds they may take."""
 
 
 def find_conditions(session: Session, settings: AlertSettings, watched: Watched) -> list[Condition]:
@@ -46,6 +49,7 @@ def find_conditions(session: Session, settings: AlertSettings, watched: Watched)
         *_silent_workers(session, watched),
         *_disk(watched),
         *_chain(session),
+        *_witnesses(session, at, watched),
     ]
 
 
@@ -150,6 +154,14 @@ def _chain(session: Session) -> Iterator[Condition]:
         yield Condition(
             AlertCode.CHAIN_BROKEN, "", "The audit events have been tampered with: `pneumo audit verify` says where."
         )
+
+
+def _witnesses(session: Session, at: datetime, watched: Watched) -> Iterator[Condition]:
+    for reader, seconds in watched.witnesses.items():
+        place, _ = read_place(session, reader)
+        untold = session.scalar(select(AuditEvent.at).where(AuditEvent.id > place).order_by(AuditEvent.id).limit(1))
+        if untold is not None and (age := (at - untold).total_seconds()) > seconds:
+            yield Condition(AlertCode.WITNESS_BEHIND, reader, f"It was told of no audit event for {_span(age)}.")
 
 
 def _number(count: int, what: str) -> str:

@@ -59,6 +59,10 @@ class Witnessed:
     objects: dict[str, OfObject]
 
 
+SYSLOG = "syslog"
+"""The reader of events that tells the audit record repository."""
+
+
 def read_place(session: Session, reader: str) -> tuple[int, int]:
     """The event that this reader has come to, and the last there is."""
     row = session.get(EventReader, reader)

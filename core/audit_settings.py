@@ -33,7 +33,7 @@ class AlertSettings(Section):
     unanalysed_seconds: float = Field(default=600, gt=0)
     """An image waits this long for its outcome."""
     undelivered_seconds: float = Field(default=1800, gt=0)
-    """A result waits this long for its destination."""
+    """A result waits this long for its destination, and an audit event for the syslog and the anchor file."""
     not_analysed_share: float = Field(default=0.3, gt=0, le=1)
     """Of a source's images of the last day, of at least ``not_analysed_minimum``, the model may not judge this many."""
     not_analysed_minimum: int = Field(default=20, ge=1)

@@ -13,7 +13,7 @@ from collections import deque
 from audit.anchors import anchor_of_now
 from audit.session import Database
 from audit.turns import end_turn, is_turn, move_on, take_turn
-from audit.witnessed import read_place, read_witnessed
+from audit.witnessed import SYSLOG, read_place, read_witnessed
 from core.audit_settings import Syslog
 from core.errors import LeaseLost
 from core.logs import describe, get_logger
@@ -25,8 +25,6 @@ from worker.syslog import Connection, SinkAway, SinkLost, frame
 
 log = get_logger("syslog")
 
-PLACE = "syslog"
-"""How far the repository was told, and whose turn it is."""
 _ANCHOR = "syslog_anchor"
 _BATCH = 200
 _LEASE_SECONDS = 60.0
@@ -80,7 +78,7 @@ class EventForwarding(threading.Thread):
             log.warning("syslog_unreachable", cause=exc.code, host=self._syslog.host, port=self._syslog.port)
             return False
         except LeaseLost:
-            log.warning("lease_lost", turn=PLACE)
+            log.warning("lease_lost", turn=SYSLOG)
         except Exception as exc:  # noqa: BLE001 - the witness must hear of what comes next, whatever this was
             log.error("forwarding_failed", **describe(exc))
             return False
@@ -89,7 +87,7 @@ class EventForwarding(threading.Thread):
     def forward(self) -> None:
         """Tell everything that is on record. Raises SinkAway and LeaseLost; the next call goes on where this ended."""
         with self._database.read() as session:
-            place, last = read_place(session, PLACE)
+            place, last = read_place(session, SYSLOG)
             anchor_is_due = is_turn(session, _ANCHOR, self._settings.audit.anchor_seconds)
         if place < last or self._again_from is not None:
             self._forward_events()
@@ -98,8 +96,8 @@ class EventForwarding(threading.Thread):
 
     def _forward_events(self) -> None:
         with self._database.write() as session:
-            token = take_turn(session, PLACE, 0, _LEASE_SECONDS)
-            place, last = read_place(session, PLACE)
+            token = take_turn(session, SYSLOG, 0, _LEASE_SECONDS)
+            place, last = read_place(session, SYSLOG)
         if token is None:
             return
         reached = place
@@ -110,11 +108,11 @@ class EventForwarding(threading.Thread):
                 reached = self._forward_batch(reached)
                 self._again_from = None if reached >= place else reached
                 with self._database.write() as session:
-                    move_on(session, PLACE, token, max(reached, place), _LEASE_SECONDS)
-                    place, last = max(reached, place), max(last, read_place(session, PLACE)[1])
+                    move_on(session, SYSLOG, token, max(reached, place), _LEASE_SECONDS)
+                    place, last = max(reached, place), max(last, read_place(session, SYSLOG)[1])
         finally:
             with self._database.write() as session:
-                end_turn(session, PLACE, token, max(reached, place))
+                end_turn(session, SYSLOG, token, max(reached, place))
 
     def _forward_batch(self, after_id: int) -> int:
         """The event up to which all were told."""

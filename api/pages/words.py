@@ -204,6 +204,7 @@ ALERTS = {
     "disk_low": N_("Disk space runs out"),
     "worker_silent": N_("A worker is silent"),
     "chain_broken": N_("The audit trail was changed"),
+    "witness_behind": N_("The audit trail is not told outside"),
 }
 REFUSALS = {
     "calling_ae_title_unknown": N_("Unknown calling AE title"),

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from audit.alerts import AlertCode, Condition, acknowledge, find_alerts, open_alerts, settle_alerts
+from audit.anchors import ANCHOR
 from audit.conditions import Watched, find_conditions
 from audit.dead_letters import count_dead_letters
 from audit.deliveries import ERASED, RECALLED, claim_deliveries, mark_dead, retry_delivery
@@ -15,6 +16,8 @@ from audit.heartbeats import beat
 from audit.models import Alert, AuditEvent, Delivery, Heartbeat, Job, now
 from audit.session import Database
 from audit.today import read_today
+from audit.turns import end_turn, take_turn
+from audit.witnessed import SYSLOG, read_place
 from core.audit_settings import AlertSettings
 from tests.audit.rows import analysed, book, not_analysed, report
 
@@ -23,7 +26,9 @@ _DOWN = Condition(AlertCode.PACS_DOWN, "main-pacs", "4 results could not be sent
 
 
 def _watched(**changes: object) -> Watched:
-    values: dict[str, object] = {"queues": (), "heartbeat_seconds": 90, "free_bytes": None, "reserve_bytes": 2**30}
+    values: dict[str, object] = {
+        "queues": (), "heartbeat_seconds": 90, "free_bytes": None, "reserve_bytes": 2**30, "witnesses": {},
+    }  # fmt: skip
     return Watched(**(values | changes))  # type: ignore[arg-type]
 
 
@@ -168,6 +173,20 @@ def test_workers(database: Database) -> None:
 def test_the_disk(database: Database) -> None:
     assert _found(database, free_bytes=2**31) == []
     assert _found(database, free_bytes=2**31 - 1) == [("disk_low", "spool")]
+
+
+def test_a_witness_who_is_told_nothing(database: Database) -> None:
+    assert _found(database, witnesses={SYSLOG: 0, ANCHOR: 0}) == [], "there is nothing to tell"
+    with database.write() as session:
+        record_event(session, "application.started")
+    assert _found(database, witnesses={SYSLOG: 60}) == []
+    behind = {SYSLOG: 0, ANCHOR: 0}
+    assert _found(database, witnesses=behind) == [("witness_behind", SYSLOG), ("witness_behind", ANCHOR)]
+    with database.write() as session:
+        token = take_turn(session, SYSLOG, 0, 60)
+        assert token is not None
+        end_turn(session, SYSLOG, token, read_place(session, SYSLOG)[1])
+    assert _found(database, witnesses=behind) == [("witness_behind", ANCHOR)]
 
 
 def test_the_chain(database: Database) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 from audit.events import record_event
 from audit.models import AuditEvent, ChainHead, EventReader, Study
 from audit.session import Database
+from audit.witnessed import SYSLOG
 from cli.doctor import examine
 from core.audit_settings import AuditSettings, Syslog
 from core.destinations import DICOMDestination
@@ -29,7 +30,7 @@ from tests.worker.rooms import Rooms, rooms
 from tests.worker.syslog_receiver import Receiver, receiving
 from worker import syslog
 from worker.audit_messages import WITNESSED
-from worker.event_forwarding import PLACE, EventForwarding
+from worker.event_forwarding import EventForwarding
 from worker.syslog import SinkAway
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -80,7 +81,7 @@ def refuse(database: Database, number: int, actor: str = "STRANGER") -> None:
 
 def place(database: Database) -> int:
     with database.read() as session:
-        return session.get_one(EventReader, PLACE).event_id
+        return session.get_one(EventReader, SYSLOG).event_id
 
 
 def told(receiver: Receiver) -> list[int]:
