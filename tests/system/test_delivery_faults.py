@@ -61,7 +61,7 @@ class PACS:
     def answering(self, answer: Answer) -> Peer:
         self.answer = answer
         self._fake.stored.clear()
-        return Peer(self._fake.destination.model_copy(update={"timeout_seconds": 0.5}), self._fake.stored)
+        return Peer(self._fake.destination.model_copy(update={"timeout_seconds": 2}), self._fake.stored)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def hang_up(event: evt.Event) -> int:
 def never(event: evt.Event) -> int:
     """No answer while the other side waits for one."""
     waiting = threading.Event()
-    for _ in range(100):
+    for _ in range(500):
         if not event.assoc.is_established:
             break
         waiting.wait(0.02)
