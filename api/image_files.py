@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from api.problems import Code, Refusal
 from audit.models import DICOM
 from core.errors import FailedForGood
-from core.file_header import BoundedReads, ImageHeader, quietly, read_image_header
+from core.file_header import MAXIMUM_SIDE, BoundedReads, ImageHeader, quietly, read_image_header
 
 JPEG, PNG = "image/jpeg", "image/png"
 _FORMATS = {JPEG: "JPEG", PNG: "PNG"}
@@ -91,6 +91,7 @@ def _decode(file: BinaryIO, media_type: str, maximum_pixels: int) -> tuple[int, 
         _refuse("The file cannot be decoded.")
     with image:
         _check_size(columns, rows, maximum_pixels)
+        _check_sides(columns, rows)
         if image.mode not in _GREY_OR_COLOUR:
             _refuse(f"The image has the colours {image.mode}: send it in grey or RGB.")
         if media_type == PNG and getattr(image, "is_animated", False):
@@ -117,6 +118,12 @@ def _scans(file: BinaryIO) -> int:
 def _check_size(columns: int, rows: int, maximum_pixels: int) -> None:
     if columns * rows > maximum_pixels:
         _refuse_size(maximum_pixels)
+
+
+def _check_sides(columns: int, rows: int) -> None:
+    if max(columns, rows) > MAXIMUM_SIDE:
+        detail = f"The image has a side of more than {MAXIMUM_SIDE} pixels, the most that DICOM knows."
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, Code.IMAGE_TOO_LARGE, detail)
 
 
 def _refuse_size(maximum_pixels: int) -> NoReturn:

@@ -19,6 +19,9 @@ from pydicom.tag import BaseTag, Tag
 from core.errors import FailedForGood
 from core.transfer_syntaxes import READABLE
 
+MAXIMUM_SIDE = 65_535
+"""Of an image, in pixels: Rows and Columns are VR US (PS3.3 C.7.6.3.1, PS3.5 6.2)."""
+
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")  # PS3.5 9.1
 _LONGEST_VALUE = 1024
 """Bytes; PS3.5 6.2 allows 64 characters at most, and PostgreSQL's indexes end at some 2700 bytes."""

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from core.errors import FailedForGood
+from core.file_header import MAXIMUM_SIDE
 from core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, MANUFACTURER
 from dicom import codes
 from dicom.decoding import MAXIMUM_PIXELS
@@ -53,9 +54,15 @@ class Wrapping:
 
 
 def dx_from_image(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], about: Wrapping) -> Dataset:
-    """``pixels``: (H, W) uint8 or uint16, high is white. Equal arguments with a seed give equal bytes."""
+    """``pixels``: (H, W) uint8 or uint16, high is white. Equal arguments with a seed give equal bytes.
+
+    Raises:
+        ValueError: another shape or type, or a side that Rows and Columns cannot tell.
+    """
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"a radiograph is (H, W) uint8 or uint16, got {pixels.shape} {pixels.dtype}")
+    if max(pixels.shape) > MAXIMUM_SIDE:
+        raise ValueError(f"a radiograph has at most {MAXIMUM_SIDE} rows and columns, got {pixels.shape}")
     bits = 8 * pixels.itemsize
     dx = Dataset()
     dx.SpecificCharacterSet = _UTF_8
@@ -138,6 +145,8 @@ def image_file_to_dx(file: Path | BinaryIO, about: Wrapping) -> Dataset:
         with Image.open(file, formats=("JPEG", "PNG")) as image:
             if image.width * image.height > MAXIMUM_PIXELS:
                 raise FailedForGood("unreadable_image", f"more than {MAXIMUM_PIXELS} pixels")
+            if max(image.size) > MAXIMUM_SIDE:
+                raise FailedForGood("unreadable_image", f"a side of more than {MAXIMUM_SIDE} pixels")
             is_jpeg = image.format == "JPEG"
             pixels = _grey(ImageOps.exif_transpose(image))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import cycle, groupby
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 
@@ -35,6 +35,7 @@ log = get_logger("inference")
 # A message that arrives while we drain waits; a broker may take a long silence for a dead consumer.
 _DRAIN_SECONDS = 30.0
 _POSTPONED_SECONDS = 60.0
+_FILE_MISSING, _ANALYSIS_FAILED = "file_missing", "analysis_failed"
 _TURNS = (Turn.URGENT_FIRST, Turn.URGENT_FIRST, Turn.URGENT_FIRST, Turn.LATE_FIRST)
 
 
@@ -79,6 +80,8 @@ class InferenceRoom:
     def _work(self, jobs: Sequence[InferenceJob], active: Loaded) -> list[Decoded]:
         """One batch. Whatever one image does to us, every job of the batch is finished or given back.
 
+        Where one breaks the batch, each is worked on alone: the others pay with a little time, not with an attempt.
+
         Returns what other models may judge as well: the decoded images whose outcome we have written.
         """
         unfinished, decoded = {job.id: job for job in jobs}, []
@@ -98,8 +101,12 @@ class InferenceRoom:
                         self._let_pass(active)
         except Exception as exc:  # noqa: BLE001 - an image that breaks us must not take the worker with it
             log.error("batch_failed", jobs=list(unfinished), **describe(exc))
+            for job in list(unfinished.values()) if len(jobs) > 1 else ():
+                self._keep(unfinished)
+                decoded += self._work([job], active)
+                del unfinished[job.id]
             for job in unfinished.values():
-                self._give_back(job, type(exc).__name__, self._asked(active, job))
+                self._give_back(job, exc, self._asked(active, job))
         return decoded
 
     def _let_pass(self, active: Loaded) -> None:
@@ -123,11 +130,12 @@ class InferenceRoom:
         kinds = frozenset[ResultKind]() if jobs[0].uploaded else self._kinds
         public_url = "" if jobs[0].uploaded else self._settings.api.public_url
         with ExitStack() as stack:
-            files = [opened(job, self._spool, stack) for job in jobs]
             if jobs[0].attempts > self._settings.worker.maximum_attempts:  # such a job comes alone
                 reason = Finding("worker_lost", "The worker was lost each time it analysed this image.")
-                yield failed(files[0], reason, classifier, intended_use, kinds, generation=jobs[0].generation)
+                file = self._header_of(jobs[0], stack) or reason
+                yield failed(file, reason, classifier, intended_use, kinds, generation=jobs[0].generation)
                 return
+            files = [opened(job, self._spool, stack) for job in jobs]
             generations = [job.generation for job in jobs]
             yield from analyse(files, classifier, intended_use, kinds, public_url=public_url, generations=generations)
 
@@ -179,26 +187,35 @@ class InferenceRoom:
             with self._database.write() as session:
                 renew(session, Job, list(unfinished), token, self._settings.worker.lease_seconds)
 
-    def _give_back(self, job: InferenceJob, code: str, model: Loaded) -> None:
+    def _give_back(self, job: InferenceJob, exc: Exception, model: Loaded) -> None:
         """Due again after a pause, or failed for good after the last attempt."""
+        code = _FILE_MISSING if isinstance(exc, FileNotFoundError) else _ANALYSIS_FAILED
         try:
             if job.attempts < self._settings.worker.maximum_attempts:
                 with self._database.write() as session:
                     retry_inference(session, job, code, self._settings.worker.retry_seconds)
                 return
-            reason = Finding("analysis_failed", f"The analysis failed {job.attempts} times: {code}.")
-            kinds = frozenset[ResultKind]() if job.uploaded else self._kinds
-            with ExitStack() as stack:
-                try:
-                    file = opened(job, self._spool, stack)
-                except FileNotFoundError:  # and was not there at any of the attempts
-                    file = reason = Finding("file_missing", "The image's file is gone from the spool.")
-                given_up = failed(
-                    file, reason, model.classifier, self._settings.intended_use, kinds, generation=job.generation
-                )
-            self._finish(job, given_up, model)
+            reason = Finding(_ANALYSIS_FAILED, f"The analysis failed {job.attempts} times: {type(exc).__name__}.")
+            self._finish(job, self._given_up(job, reason, model.classifier), model)
         except LeaseLost:
             log.warning("lease_lost", job_id=job.id)
+
+    def _given_up(self, job: InferenceJob, reason: Finding, classifier: Classifier) -> Analysed:
+        """With a report where one can be made; whatever the image is, it has its outcome."""
+        intended_use = self._settings.intended_use
+        try:
+            with ExitStack() as stack:
+                file = self._header_of(job, stack) or reason
+                return failed(file, reason, classifier, intended_use, self._kinds, generation=job.generation)
+        except FileNotFoundError:  # and was not there at any of the attempts
+            reason = Finding(_FILE_MISSING, "The image's file is gone from the spool.")
+        except Exception as exc:  # noqa: BLE001 - what broke the analysis may break the report as well
+            log.error("report_failed", job_id=job.id, **describe(exc))
+        return failed(reason, reason, classifier, intended_use)
+
+    def _header_of(self, job: InferenceJob, stack: ExitStack) -> BinaryIO | Finding | None:
+        """What the report on a failure needs of the image; None of an upload, of which none is written."""
+        return None if job.uploaded else opened(job, self._spool, stack)
 
 
 def _not_analysed(reason: Finding) -> Analysis:

@@ -151,6 +151,8 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "two pictures in one png": (animation, "no_image"),
     "cmyk": (lambda: picture("JPEG", "CMYK"), "no_image"),
     "pixel bomb, png": (lambda: picture("PNG", size=(3000, 3000)), "image_too_large"),
+    "wider than DICOM knows": (lambda: picture("PNG", size=(65_536, 8)), "image_too_large"),
+    "higher than DICOM knows": (lambda: picture("PNG", size=(8, 65_536)), "image_too_large"),
     "pixel bomb, png, 30,000 x 30,000": (
         lambda: png_of(chunk(b"IDAT", zlib.compress(bytes(9000), 9)), columns=30_000, rows=30_000),
         "image_too_large",

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pydicom import dcmread
+from sqlalchemy import select
 
 from audit.inference_jobs import claim_inference
 from audit.listing import Page
-from audit.models import Instance, Prediction
+from audit.models import AuditEvent, Instance, Job, Prediction
 from audit.prediction_filter import PredictionFilter
 from audit.queries import find_predictions, get_prediction
 from core.destinations import DICOMDestination
-from core.records import Outcome, ResultKind
+from core.records import Finding, InferenceJob, Outcome, ResultKind
+from core.spool import Spool
 from dicom.envelope import write
 from ml.classifier import Classifier
 from ml.weights import DEFAULT_WEIGHTS
 from tests.worker.rooms import Rooms, radiograph_file, rooms
+from worker import opening
 
 PACS = DICOMDestination(name="pacs", ae_title="PACS", host="127.0.0.1")
 
@@ -98,6 +102,8 @@ def test_a_batch_that_breaks_is_tried_image_by_image(
     house.inference(breaking).drain()  # type: ignore[arg-type]
     assert {row.instance.sop_instance_uid for row in predictions(house)} == wanted
     assert breaking.batches == 1 + 3
+    with house.database.read() as session:
+        assert session.scalars(select(Job.attempts)).all() == [1, 1, 1], "none pays for another with an attempt"
     assert "MARKER" not in capfd.readouterr().err
 
 
@@ -110,6 +116,24 @@ def test_an_image_that_always_breaks_fails_for_good_with_a_report(house: Rooms, 
     assert [reason.code for reason in prediction.warnings] == ["analysis_failed"]
     assert [result.kind for result in prediction.result_objects] == [ResultKind.REPORT]
     assert breaking.batches == 2
+
+
+def test_an_image_that_breaks_its_report_as_well_fails_without_one(
+    house: Rooms, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad, other = (house.book_radiograph(name) for name in "abc")
+
+    def opened(job: InferenceJob, spool: Spool, stack: ExitStack) -> BinaryIO | Finding:
+        if job.sop_instance_uid == bad:
+            raise OSError("with this image, nobody thought of it")
+        return opening.opened(job, spool, stack)
+
+    monkeypatch.setattr("worker.inference.opened", opened)
+    house.inference(classifier).drain()
+    found = {row.instance.sop_instance_uid: row for row in predictions(house)}
+    assert (found[bad].outcome, found[bad].result_objects) == (Outcome.FAILED, [])
+    assert [reason.code for reason in found[bad].warnings] == ["analysis_failed"]
+    assert {found[uid].probability is not None for uid in (good, other)} == {True}
 
 
 def test_an_image_that_kills_its_worker_is_given_up_unseen(tmp_path: Path, classifier: Classifier) -> None:
@@ -132,6 +156,9 @@ def test_an_image_whose_file_is_gone_fails_and_stops_nobody(house: Rooms, classi
         house.spool.release(images[lost].spool_name)
         images[erased].spool_name = ""
     house.inference(classifier).drain()
+    with house.database.read() as session:
+        tries = session.scalars(select(AuditEvent).where(AuditEvent.kind == "job.retried")).all()
+    assert {(each.subject, each.data["code"]) for each in tries} == {(lost, "file_missing")}
     found = {row.instance.sop_instance_uid: row for row in predictions(house)}
     assert {uid: [each.code for each in found[uid].warnings] for uid in (lost, erased)} == {
         lost: ["file_missing"],

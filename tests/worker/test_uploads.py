@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from audit.models import Delivery, Picture, PictureKind, Prediction, PredictionWarning, ResultObject
 from core.destinations import DICOMDestination
+from core.file_header import MAXIMUM_SIDE
 from core.records import Outcome
 from dicom.identity import device_uid
 from ml.classifier import Classifier
@@ -97,6 +98,19 @@ def test_what_is_no_picture_fails_and_its_neighbour_does_not(house: Rooms, class
     assert [outcome in JUDGED for _, outcome, _ in answers(house)] == [False, True]
     with house.database.read() as session:
         assert "unreadable_image" in session.scalars(select(PredictionWarning.code)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (65_535, 1), (1, 65_535), (65_536, 8), (8, 65_536)])
+def test_a_picture_of_any_shape_has_its_outcome(house: Rooms, classifier: Classifier, size: tuple[int, int]) -> None:
+    file = BytesIO()
+    Image.linear_gradient("L").resize(size).save(file, "PNG")
+    upload(house, file.getvalue())
+    house.inference(classifier).drain()
+    ((_, outcome, _),) = answers(house)
+    assert outcome in Outcome
+    with house.database.read() as session:
+        codes = session.scalars(select(PredictionWarning.code)).all()
+    assert ("unreadable_image" in codes) == (max(size) > MAXIMUM_SIDE), "as Rows and Columns are VR US"
 
 
 def test_an_upload_may_ask_for_test_time_augmentation(house: Rooms, classifier: Classifier) -> None:
