@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
-from api.cursors import encode_cursor
 from api.parameters import PageQuery
 from api.security import Reader
 from api.state import DatabaseOfApp
@@ -78,13 +77,11 @@ def list_alerts(
     database: DatabaseOfApp, watch: WatchOfApp, _caller: Reader, query: Annotated[AlertQuery, Query()]
 ) -> AlertPage:
     """Alerts are looked for as you ask. The open ones come all on one page, oldest first."""
+    after = query.after
     watch.settle()
     with database.read() as session:
         if query.state is Which.OPEN:
             return AlertPage(items=[Alert.model_validate(row) for row in open_alerts(session)], next=None)
-        rows = find_alerts(session, limit=query.limit + 1, before_id=query.after[1] if query.after else None)
-    shown = rows[: query.limit]
-    return AlertPage(
-        items=[Alert.model_validate(row) for row in shown],
-        next=encode_cursor(shown[-1].opened_at, shown[-1].id) if len(rows) > len(shown) else None,
-    )
+        rows = find_alerts(session, limit=query.limit + 1, before_id=after[1] if after else None)
+    shown, next_cursor = query.cut(rows, lambda row: (row.opened_at, row.id))
+    return AlertPage(items=[Alert.model_validate(row) for row in shown], next=next_cursor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from fastapi import Depends
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
@@ -36,10 +37,12 @@ from api.access import Access
 from api.cross_origin import CROSS_ORIGIN
 from api.etags import ETags
 from api.guard import Guard
+from api.heads import Heads
 from api.health import health_router
 from api.metrics import metrics_router
 from api.openapi import DescribedAPI
 from api.pages.site import add_pages
+from api.parameters import each_once
 from api.predict import UPLOAD_PATHS, predict_router
 from api.problems import answer_with_problems
 from api.request_ids import RequestIds
@@ -68,6 +71,7 @@ def create_app(settings: Settings, database: Database) -> DescribedAPI:
         redoc_url=None,
         openapi_url=documentation.OPENAPI,
         telemetry=_NO_TELEMETRY,
+        dependencies=[Depends(each_once)],
         redirect_slashes=False,  # such a redirect leads to whatever host the request named
     )
     app.state.settings = settings
@@ -80,6 +84,7 @@ def create_app(settings: Settings, database: Database) -> DescribedAPI:
     if settings.api.cors_origins:
         app.add_middleware(CORSMiddleware, **CROSS_ORIGIN, allow_origins=settings.api.cors_origins)
     app.add_middleware(Guard, policies=documentation.POLICIES, own_limits=UPLOAD_PATHS, strict_transport=access.https)
+    app.add_middleware(Heads)
     if settings.otlp_endpoint:
         app.add_middleware(Traces)
     app.add_middleware(RequestIds)  # the last one is the outermost

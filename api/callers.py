@@ -16,6 +16,7 @@ from api.forgery import SAFE_METHODS, GivenToken, from_elsewhere, is_token
 from api.issuer import IssuerAway
 from api.oidc import TokenRefused
 from api.problems import Code, Refusal
+from api.request_ids import route_of
 from api.state import DatabaseOfApp
 from audit.api_keys import ANONYMOUS, KeyFault, look_up, note_use, prefix_of, used_lately
 from audit.browser_sessions import session_of
@@ -70,7 +71,7 @@ def find_caller(
     if presented is not None:
         caller = _caller_of(request, *_presenter(request, access, database, presented))
     else:
-        found = _signed_in(request, database, access) or _anonymous(request, access)
+        found = _at_browser(request, database, access)
         if found is None:
             return None
         caller = found
@@ -79,11 +80,21 @@ def find_caller(
     return caller
 
 
+def caller_at_browser(request: Request) -> Caller | None:
+    """Without a route that asks: for the page of an error, which tells nothing and changes nothing."""
+    return _at_browser(request, request.app.state.database, request.app.state.access)
+
+
+def _at_browser(request: Request, database: Database, access: Access) -> Caller | None:
+    return _signed_in(request, database, access) or _anonymous(request, access)
+
+
 def _caller_of(
     request: Request, name: str, scopes: frozenset[Scope], csrf_token: str = "", session_id: int | None = None
 ) -> Caller:
-    request.state.caller = name  # for the request's line in the log
-    return Caller(name, scopes, address_of(request), _route(request), csrf_token, session_id)
+    caller = Caller(name, scopes, address_of(request), _route(request), csrf_token, session_id)
+    request.state.caller = caller  # for the request's line in the log, and the page of an error
+    return caller
 
 
 def _presenter(request: Request, access: Access, database: Database, presented: str) -> tuple[str, frozenset[Scope]]:
@@ -186,8 +197,7 @@ def address_of(request: Request) -> str:
 
 
 def _route(request: Request) -> str:
-    path: str = request.scope["route"].path
-    return path
+    return route_of(request.scope)
 
 
 FoundCaller = Annotated[Caller | None, Depends(find_caller)]

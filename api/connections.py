@@ -1,11 +1,14 @@
-"""Connections of clients that are slow on purpose: each step of a request has its time, after which they are closed.
+"""Connections of clients that ask for too much: a head has its length, and each step of a request has its time.
 
-uvicorn bounds the pause between two requests alone. How long a body may take is in ``api.guard``.
+uvicorn bounds the pause between two requests alone. How long a body may be and take is in ``api.guard``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from http import HTTPStatus
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,11 +18,55 @@ HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 15.0
 STALLED_SECONDS = 60.0
 """Some answer waits, and the client has taken nothing of it for so long."""
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+
+
+class _BoundedReading(h11.Connection):
+    """h11 itself bounds a head that comes in pieces, and not one that is there at once."""
+
+    refused = HTTPStatus.BAD_REQUEST
+    """What to answer once ``next_event`` has raised."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, HEAD_BYTES)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.their_state is h11.IDLE and (fault := _fault_of_head(self.trailing_data[0])):
+            self.refused = fault
+            raise h11.RemoteProtocolError(fault.phrase, fault)
+        return super().next_event()
+
+
+def _fault_of_head(received: bytes) -> HTTPStatus | None:
+    head = received[:HEAD_BYTES]
+    if len(received) <= HEAD_BYTES or _END_OF_HEAD.search(head):
+        return None
+    return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if b"\n" in head else HTTPStatus.REQUEST_URI_TOO_LONG
 
 
 class BoundedConnection(H11Protocol):
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn: _BoundedReading = _BoundedReading()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers whatever cannot be read, and closes; uvicorn knows one status for it."""
+        if self.transport.is_closing():  # TLS may bring more of what was refused
+            return
+        status = self.conn.refused
+        if status is not HTTPStatus.BAD_REQUEST:
+            msg = f"{status.phrase}: request line and headers have at most {HEAD_BYTES} bytes together."
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")]
+        for event in (
+            h11.Response(status_code=status, headers=headers, reason=status.phrase),
+            h11.Data(data=msg.encode()),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

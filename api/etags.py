@@ -8,11 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _OF_THE_BODY = ("content-length", "content-type")
+_JSON = "application/json"
+_ETAG = {
+    "ETag": {
+        "description": "Of this answer as it is.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": '"5a1f6c0e9b7d4a3f8c2e1d0b9a8f7e6d"',
+    }
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of an answer that the caller has: where it is still the same, the answer is 304.",
+    "required": False,
+    "schema": {"type": "string"},
+}
 
 
 class ETags:
@@ -53,8 +70,18 @@ class ETags:
         await self._app(scope, receive, send_tagged)
 
 
+def describe_etags(operation: dict[str, Any]) -> None:
+    """Into the OpenAPI document, of a GET."""
+    answers = operation["responses"]
+    if _JSON not in answers["200"].get("content", {}):
+        return
+    operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+    answers["200"]["headers"] = answers["200"].get("headers", {}) | _ETAG
+    answers["304"] = {"description": "Nothing has changed since the answer with this tag.", "headers": _ETAG}
+
+
 def _is_json(start: Message) -> bool:
-    return bool(start["status"] == HTTPStatus.OK and Headers(scope=start).get("content-type") == "application/json")
+    return bool(start["status"] == HTTPStatus.OK and Headers(scope=start).get("content-type") == _JSON)
 
 
 def _is_known(given: list[str], tag: str) -> bool:

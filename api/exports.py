@@ -45,7 +45,7 @@ class EventExport(EventFilters):
 
 
 def _how(query: PredictionExport | StudyExport | DeliveryExport | EventExport) -> dict[str, Any]:
-    return {"export_format": query.format, "sort": query.sort, "filters": query.without_patient}
+    return {"export_format": query.format, "sort": query.sort, "filters": query.for_the_record}
 
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ def export_predictions(database: DatabaseOfApp, caller: Reader, query: Annotated
         key=lambda row: key_of(row, query.sort),
         show=_summaries,
     )
-    record_read(database, caller, filters=query.without_patient)
+    record_read(database, caller, filters=query.for_the_record)
     return Export(database, caller, listing, **_how(query))
 
 
@@ -90,7 +90,7 @@ def export_studies(database: DatabaseOfApp, caller: Reader, query: Annotated[Stu
         key=lambda listed: (listed.row.first_received_at, listed.row.id),
         show=lambda _session, rows: [StudySummary.of(row) for row in rows],
     )
-    record_read(database, caller, filters=query.without_patient)
+    record_read(database, caller, filters=query.for_the_record)
     return Export(database, caller, listing, **_how(query))
 
 

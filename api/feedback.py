@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query
 
 from api import examples, feedback_examples
-from api.cursors import encode_cursor
 from api.feedback_documents import (
     FeedbackItem,
     FeedbackOfPrediction,
@@ -53,7 +52,10 @@ def _created() -> dict[int | str, dict[str, Any]]:
 def give_feedback(
     database: DatabaseOfApp, caller: FeedbackWriter, prediction_id: Annotated[RowId, Path()], body: NewFeedback
 ) -> FeedbackItem:
-    """Nothing is ever changed: another word of the same reader stands in place of the one before."""
+    """Nothing is ever changed: another word of the same reader stands in place of the one before.
+
+    Answered 409 where the image was not judged, and where its study was erased.
+    """
     try:
         with database.write() as session:
             given = feedback.give_feedback(
@@ -66,7 +68,7 @@ def give_feedback(
                 principal=caller.name,
             )
             written = None if given is None else feedback.get_feedback(session, given.id)
-    except feedback.NotJudged as exc:
+    except (feedback.NotJudged, feedback.StudyErased) as exc:
         raise Refusal(HTTPStatus.CONFLICT, Code.CONFLICT, f"{exc}.") from exc
     except feedback.Contradiction as exc:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, f"{exc}.") from exc
@@ -105,15 +107,9 @@ def list_feedback(database: DatabaseOfApp, caller: Reader, query: Annotated[Feed
     """All filters that are given must hold. Rows that arrive while you page stand before the first page."""
     with database.read() as session:
         rows = feedback.find_feedback(session, query.chosen, limit=query.limit + 1, after=query.after)
-    shown = rows[: query.limit]
-    filters = query.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_defaults=True)
-    record_read(database, caller, filters=filters, rows=len(shown))
-    last = shown[-1].feedback if shown else None
-    page = FeedbackPage(
-        items=[FeedbackItem.of(row) for row in shown],
-        next=encode_cursor(last.created_at, last.id) if last and len(rows) > len(shown) else None,
-    )
-    return for_caller(page, caller)
+    shown, next_cursor = query.cut(rows, lambda row: (row.feedback.created_at, row.feedback.id))
+    record_read(database, caller, filters=query.for_the_record, rows=len(shown))
+    return for_caller(FeedbackPage(items=[FeedbackItem.of(row) for row in shown], next=next_cursor), caller)
 
 
 @router.get(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api.masking import OfPatient
 from api.parameters import Moment, PageQuery, Word
@@ -19,7 +19,18 @@ from core.records import Outcome
 ReaderName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=r"^[^\x00]*$")]
+
+
+def _counted_as_browsers_do(comment: object) -> object:
+    """HTML's `maxlength` counts an end of line as one character; the form that is sent has two (CR, LF)."""
+    return comment.replace("\r\n", "\n") if isinstance(comment, str) else comment
+
+
+Comment = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=2000, pattern=r"^[^\x00]*$"),
+    BeforeValidator(_counted_as_browsers_do),
+]
 
 
 class _Document(BaseModel):

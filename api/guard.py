@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Code, Refusal, problem
+from api.problems import Code, Refusal, answer_refusal, problem
+from audit.session import DATABASE_AWAY
 from core.logs import get_logger
 
 log = get_logger("api")
@@ -75,21 +77,40 @@ class Guard:
         except Refusal as exc:  # of the body, where no route was there to answer it
             if started:
                 raise ConnectionAbortedError from None
-            answer = problem(exc.status_code, exc.detail, exc.headers, code=exc.code)
-            await answer(scope, receive, send_guarded)
+            await _answer(exc, scope, receive, send_guarded)
         except Exception as exc:  # noqa: BLE001 - the service outlives one request, and records its failure here
-            # The server would log the exception with its text, which may quote a row. Class and place are enough.
-            place = traceback.extract_tb(exc.__traceback__)[-1]
-            log.error("request_failed", cause=type(exc).__name__, place=f"{place.filename}:{place.lineno}")
+            _log_failure(exc)
             if started:
                 raise ConnectionAbortedError from None
-            answer = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed to answer; its log has the cause.")
-            await answer(scope, receive, send_guarded)
+            await _answer(_refusal_of(exc), scope, receive, send_guarded)
 
     def _policy(self, path: str, headers: Headers) -> str:
         if path in self._policies:
             return self._policies[path]
         return _PAGE if headers.get("content-type", "").startswith("text/html") else _NOTHING
+
+
+def _log_failure(exc: Exception) -> None:
+    # The server would log the exception with its text, which may quote a row. Class and place are enough.
+    place = traceback.extract_tb(exc.__traceback__)[-1]
+    log.error("request_failed", cause=type(exc).__name__, place=f"{place.filename}:{place.lineno}")
+
+
+def _refusal_of(exc: Exception) -> Refusal:
+    if isinstance(exc, DATABASE_AWAY):
+        detail = "The database does not answer now. Nothing was changed; try again in a moment, and see /health/ready."
+        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, Code.UNAVAILABLE, detail, {"Retry-After": "10"})
+    detail = "The service failed to answer; its log has the cause."
+    return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, Code.INTERNAL, detail)
+
+
+async def _answer(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        answer = await answer_refusal(Request(scope), refusal)
+    except Exception as exc:  # noqa: BLE001 - the page that would say so fails as well: then without one
+        _log_failure(exc)
+        answer = problem(refusal.status_code, refusal.detail, refusal.headers, code=refusal.code)
+    await answer(scope, receive, send)
 
 
 class _Body:
@@ -102,6 +123,9 @@ class _Body:
     def check_announced(self, headers: Headers) -> None:
         """Before a byte of it is read; raises Refusal."""
         announced = headers.get("content-length", "")
+        if announced and "transfer-encoding" in headers:  # RFC 9112 6.1: what stands in front may see another end of it
+            detail = "A body has a Content-Length or a Transfer-Encoding, never both."
+            raise Refusal(HTTPStatus.BAD_REQUEST, Code.INVALID_REQUEST, detail, _CLOSE)
         if self._limit is not None and announced.isdecimal() and int(announced) > self._limit:
             raise _too_large(self._limit)
 

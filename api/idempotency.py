@@ -14,13 +14,14 @@ from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 
-from api.prediction_answers import sop_instance_uids, with_patients, without_patient
+from api.prediction_answers import sop_instance_uids, with_patients, with_request_id, without_patient
 from api.problems import Code, Refusal
 from api.upload_form import UploadForm
 from audit import idempotency
 from audit.idempotency import Begun, Standing
 from audit.session import Database
 from audit.uploads import patients_of
+from core.request_ids import current_request_id
 
 Result = TypeVar("Result")
 
@@ -86,7 +87,8 @@ class Idempotency:
         body = begun.answer["body"]
         with self.database.read() as session:
             patients = patients_of(session, sop_instance_uids(body))
-        return Reply(begun.answer["status"], with_patients(body, patients), is_repeated=True)
+        document = with_request_id(with_patients(body, patients), current_request_id())
+        return Reply(begun.answer["status"], document, is_repeated=True)
 
 
 def _key(header: str) -> str:

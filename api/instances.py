@@ -30,9 +30,7 @@ def list_instances(database: DatabaseOfApp, caller: Reader, query: Annotated[Ins
         rows = find_instances(session, query.chosen, page)
         total = count_instances(session, query.chosen) if query.count else None
     shown, next_cursor = query.cut(rows, lambda row: (row.received_at, row.id))
-    record_read(
-        database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
-    )
+    record_read(database, caller, subject=query.study_instance_uid or "", filters=query.for_the_record, rows=len(shown))
     answer = InstancePage(
         items=[InstanceSummary.of_row(row) for row in shown],
         next=next_cursor,

@@ -20,7 +20,7 @@ from api.parameters import Moment
 from api.problems import Code, Refusal
 from api.security import Administrator
 from api.state import DatabaseOfApp
-from audit.api_keys import KeyFault, add_key, fault_of, key_named, list_keys, revoke_key
+from audit.api_keys import KEY_NAME, KeyFault, add_key, fault_of, key_named, list_keys, revoke_key
 from audit.models import APIKey
 from core.scopes import Scope
 
@@ -74,7 +74,7 @@ class KeyList(BaseModel):
 class KeyWanted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9 ._-]{1,64}$")
+    name: str = Field(pattern=KEY_NAME)
     scopes: frozenset[Scope] = Field(frozenset({Scope.AUDIT_READ}), min_length=1)
     expires_at: Moment | None = Field(None, description="Null: until it is revoked.")
 

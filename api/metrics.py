@@ -23,6 +23,9 @@ from audit.session import Database
 
 _FRESH_SECONDS = 5
 _TOLD_APART_BY = ["outcome", "model", "version", "source"]
+_LOOKED_FOR = ("association.refused", "instance.conflict")
+"""Kinds of events that the rules in ``docker/prometheus`` wait for: a count that begins with its first event never
+grows in Prometheus's eyes, so these begin at 0."""
 _EXAMPLE = '# TYPE pneumo_predictions_total counter\npneumo_predictions_total{outcome="positive",...} 12.0\n'
 
 
@@ -61,7 +64,7 @@ class _Exposition(Collector):
         figures = self._figures
         yield _counter("instances_received", "Images received", ["source"], _by_one(figures.instances))
         yield _counter("predictions", "Outcomes of images", _TOLD_APART_BY, figures.predictions)
-        yield _counter("events", "Audit events", ["kind"], _by_one(figures.events))
+        yield _counter("events", "Audit events", ["kind"], _by_one(dict.fromkeys(_LOOKED_FOR, 0) | figures.events))
         yield _counter(
             "feedback", "What readers said of predictions", ["agreement", "model", "version"], figures.feedback
         )

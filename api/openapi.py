@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from api.etags import describe_etags
 from api.problems import Problem, problem_document
 from core.scopes import Scope
 
@@ -39,7 +40,10 @@ class DescribedAPI(FastAPI):
             for route in iter_route_contexts(self.routes):
                 if isinstance(route.original_route, APIRoute) and route.include_in_schema:
                     for method in route.methods or ():
-                        _describe(document["paths"][route.path_format][method.lower()], route.dependant)
+                        operation = document["paths"][route.path_format][method.lower()]
+                        _describe(operation, route.dependant)
+                        if method == "GET":
+                            describe_etags(operation)
             self.openapi_schema = document
         return self.openapi_schema
 

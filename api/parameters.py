@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, ClassVar, Literal, TypeVar
 
+from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.cursors import decode_cursor, decode_place, encode_place
+from api.cursors import decode_place, encode_place
 from api.problems import Code, Refusal
 from api.security import Caller
 from audit.listing import Page, PageKey, Sort
@@ -31,46 +33,76 @@ Word = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]  # PostgreSQ
 UID = Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]  # PS3.5 9.1
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
-
-def _ours(cursor: str) -> str:
-    decode_cursor(cursor)
-    return cursor
-
-
-class PageQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cursor: Annotated[str, Field(max_length=64), AfterValidator(_ours)] | None = Field(
-        None, description="The `next` of the page before; leave it out for the first."
-    )
-    limit: int = Field(50, ge=1, le=200)
-
-    @property
-    def after(self) -> tuple[datetime, int] | None:
-        """Where the page before ended."""
-        return None if self.cursor is None else decode_cursor(self.cursor)
-
-
 TimeSort = Literal[Sort.NEWEST, Sort.OLDEST]
 _OF_A_PATIENT = ("patient_id", "issuer_of_patient_id", "accession_number")
 
 
-class FilterQuery(BaseModel):
-    """What all lists and their exports have."""
+async def each_once(request: Request) -> None:
+    """A dependency of every route: of a parameter given twice, one value would be ignored. Raises Refusal."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    twice = sorted(name for name, count in given.items() if count > 1)
+    if twice and request.scope["route"].dependant.query_params:
+        raise _wrong(f"{', '.join(twice)}: given more than once; ask once for each value")
+
+
+class Question(BaseModel):
+    """What a list was asked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     _not_filters: ClassVar[frozenset[str]] = frozenset({"cursor", "limit", "count", "sort", "format"})
 
-    sort: Sort = Sort.NEWEST
-
     @property
-    def without_patient(self) -> dict[str, object]:
-        """The filters given, for the record of the read; of a patient only that one was asked for."""
-        return self._asked | {name: "(given)" for name in _OF_A_PATIENT if name in self._asked}
+    def for_the_record(self) -> dict[str, object]:
+        """The filters given, as the event of the read keeps them for ever: of a text only that there was one.
+
+        People put a patient's name into whatever field is there.
+        """
+        return {name: "(given)" if self._is_text(name) else value for name, value in self._asked.items()}
+
+    def _is_text(self, name: str) -> bool:
+        return type(getattr(self, name)) is str and not name.endswith("_instance_uid")  # words of a list are StrEnums
 
     @property
     def _asked(self) -> dict[str, object]:
         return self.model_dump(mode="json", exclude=set(self._not_filters), exclude_defaults=True)
+
+
+class PageQuery(Question):
+    """Pages of a list, newest first. Cursors hold for the list and the filters that they came with."""
+
+    cursor: str | None = Field(
+        None, max_length=64, description="The `next` of the page before; leave it out for the first."
+    )
+    limit: int = Field(50, ge=1, le=200)
+
+    @property
+    def after(self) -> PageKey | None:
+        """Where the page before ended. Raises Refusal for a foreign cursor."""
+        if self.cursor is None:
+            return None
+        try:
+            return decode_place(self.cursor, type(self).__name__, self._sort, self._asked)
+        except ValueError as exc:
+            raise _wrong(f"cursor: {exc}") from exc
+
+    def next_after(self, key: PageKey) -> str:
+        return encode_place(key, type(self).__name__, self._sort, self._asked)
+
+    def cut(self, rows: Sequence[_Row], key_of: Callable[[_Row], PageKey]) -> tuple[Sequence[_Row], str | None]:
+        """The rows to show, of one more than ``limit``, and the cursor of the page after them; None at the end."""
+        shown = rows[: self.limit]
+        is_last = len(rows) == len(shown)
+        return shown, None if is_last else self.next_after(key_of(shown[-1]))
+
+    @property
+    def _sort(self) -> Sort:
+        return Sort.NEWEST
+
+
+class FilterQuery(Question):
+    """What the sorted lists and their exports have."""
+
+    sort: Sort = Sort.NEWEST
 
     def refuse_searching_for_patients(self, caller: Caller) -> None:
         """Raises Refusal: whoever sees patients masked would learn by searching who they are."""
@@ -83,31 +115,20 @@ class FilterQuery(BaseModel):
             )
 
 
-class ListQuery(FilterQuery):
-    """Pages of a list. Cursors hold for the sort and the filters that they came with."""
+class ListQuery(FilterQuery, PageQuery):
+    """Pages of a sorted list. Cursors hold for its sort as well."""
 
-    cursor: str | None = Field(
-        None, max_length=64, description="The `next` of the page before; leave it out for the first."
-    )
-    limit: int = Field(50, ge=1, le=200)
     count: bool = Field(False, description="Answer `total` as well: how many there are on all pages.")
 
     @property
     def page(self) -> Page:
         """One row more than is shown tells whether there is a next page. Raises Refusal for a foreign cursor."""
-        after = None
-        if self.cursor is not None:
-            try:
-                after = decode_place(self.cursor, self.sort, self._asked)
-            except ValueError as exc:
-                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, f"cursor: {exc}") from exc
-        return Page(self.limit + 1, self.sort, after)
+        return Page(self.limit + 1, self.sort, self.after)
 
-    def next_after(self, key: PageKey) -> str:
-        return encode_place(key, self.sort, self._asked)
+    @property
+    def _sort(self) -> Sort:
+        return self.sort
 
-    def cut(self, rows: Sequence[_Row], key_of: Callable[[_Row], PageKey]) -> tuple[Sequence[_Row], str | None]:
-        """The rows to show, of those that ``page`` gave, and the cursor of the page after them; None at the end."""
-        shown = rows[: self.limit]
-        is_last = len(rows) == len(shown)
-        return shown, None if is_last else self.next_after(key_of(shown[-1]))
+
+def _wrong(detail: str) -> Refusal:
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, Code.INVALID_REQUEST, f"{detail}.")

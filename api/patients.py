@@ -68,7 +68,7 @@ def show_patient(
         total = count_studies_of_patient(session, query.patient_id, query.issuer_of_patient_id) if query.count else None
         results = results_about_studies(session, [row.id for row in rows])
     shown, next_cursor = query.cut(rows, lambda row: (row.first_received_at, row.id))
-    record_read(database, caller, filters=query.without_patient, rows=len(shown))
+    record_read(database, caller, filters=query.for_the_record, rows=len(shown))
     studies: defaultdict[str, list[StudyDetail]] = defaultdict(list)
     for row in shown:
         theirs = [image for image in row.instances if image.patient_id == query.patient_id]

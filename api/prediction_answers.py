@@ -113,6 +113,13 @@ def with_patients(document: dict[str, Any], patient_ids: Mapping[str, str]) -> d
     return document
 
 
+def with_request_id(document: dict[str, Any], request_id: str) -> dict[str, Any]:
+    """Where the document is a problem, or holds some: of the request that they answer now."""
+    for problem in _problems_in(document):
+        problem["request_id"] = request_id
+    return document
+
+
 def sop_instance_uids(document: dict[str, Any]) -> list[str]:
     return [answer["sop_instance_uid"] for answer in _answers_in(document)]
 
@@ -122,6 +129,12 @@ def _answers_in(document: dict[str, Any]) -> list[dict[str, Any]]:
     if "results" in document:
         return [item["answer"] for item in document["results"] if item["answer"] is not None]
     return [document] if "prediction" in document else []
+
+
+def _problems_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    if "results" in document:
+        return [item["problem"] for item in document["results"] if item["problem"] is not None]
+    return [] if "prediction" in document else [document]
 
 
 def _per_cent(share: float) -> float:

@@ -36,9 +36,7 @@ def list_predictions(
         states = delivery_states(session, [row.id for row in rows])
         total = count_predictions(session, query.chosen, query.sort) if query.count else None
     shown, next_cursor = query.cut(rows, lambda row: key_of(row, query.sort))
-    record_read(
-        database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
-    )
+    record_read(database, caller, subject=query.study_instance_uid or "", filters=query.for_the_record, rows=len(shown))
     answer = PredictionPage(
         items=[PredictionSummary.of(row, states[row.id]) for row in shown],
         next=next_cursor,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from inspect import iscoroutinefunction
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from core.request_ids import current_request_id
 
+Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
 _TYPE = "urn:pneumo:problem:"
 
 
@@ -106,6 +110,17 @@ def answer_with_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _not_understood)
 
 
+async def answered(handler: Handler, request: Request, exc: Exception) -> Response:
+    if iscoroutinefunction(handler):
+        return cast("Response", await handler(request, exc))
+    return cast("Response", await run_in_threadpool(handler, request, exc))
+
+
+async def answer_refusal(request: Request, refusal: Refusal) -> Response:
+    """For what surrounds the application: the answer that its routes would give."""
+    return await answered(request.app.exception_handlers[HTTPException], request, refusal)
+
+
 def _refused(request: Request, exc: Exception) -> ProblemResponse:
     assert isinstance(exc, HTTPException)  # noqa: S101 - registered for this class; the hook's type is wider
     headers = dict(exc.headers or {})
@@ -121,7 +136,8 @@ def _methods(request: Request) -> set[str]:
         path = route.path_format
         if isinstance(route.original_route, APIRoute) and path and compile_path(path)[0].match(request.url.path):
             found.setdefault(path, set()).update(route.methods or ())
-    return found.get(request.url.path) or set().union(*found.values())
+    methods = found.get(request.url.path) or set().union(*found.values())
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def _not_understood(_request: Request, exc: Exception) -> ProblemResponse:

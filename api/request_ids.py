@@ -53,7 +53,7 @@ class RequestIds:
                     route=route_of(scope),
                     status=status,
                     ms=round((time.perf_counter() - began) * 1000, 1),
-                    caller=scope["state"].get("caller"),
+                    caller=getattr(scope["state"].get("caller"), "name", None),
                 )
 
 

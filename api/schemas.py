@@ -163,7 +163,10 @@ class StudyHeader(_Document):
     study_date: OfPatient = Field(description="YYYYMMDD as received, or empty.")
     first_received_at: datetime
     last_received_at: datetime
-    reported_at: datetime | None = Field(description="When its results were let go; null while it may still grow.")
+    reported_at: datetime | None = Field(
+        description="When its results were let go; null while it may still grow. Of an upload, which has none to let "
+        "go, when it came."
+    )
     erased_at: datetime | None = Field(description="When what told of the patient was erased.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
@@ -12,7 +11,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import examples
-from api.cursors import encode_cursor
 from api.masking import OfPatient, for_caller
 from api.parameters import Moment, PageQuery, Word
 from api.security import Caller, Reader, record_read
@@ -56,12 +54,6 @@ class SearchQuery(PageQuery):
             received_from=self.received_from,
             delivery=self.delivery,
         )
-
-    @property
-    def without_patient(self) -> Mapping[str, object]:
-        """The filters given, for the record of the read; of the words only that there were some."""
-        given = self.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_defaults=True)
-        return given | ({"q": "(given)"} if self.q else {})
 
 
 class StudyMatch(BaseModel):
@@ -143,11 +135,6 @@ def find_studies_by_words(
     """For people who type; `/v1/studies` has the exact filters."""
     with database.read() as session:
         rows = search_studies(session, query.chosen(caller), limit=query.limit + 1, after=query.after)
-    shown = rows[: query.limit]
-    record_read(database, caller, filters=query.without_patient, rows=len(shown))
-    last = shown[-1].study if len(rows) > len(shown) else None
-    page = StudyMatchPage(
-        items=[StudyMatch.of(row) for row in shown],
-        next=encode_cursor(last.last_received_at, last.id) if last else None,
-    )
-    return for_caller(page, caller)
+    shown, next_cursor = query.cut(rows, lambda row: (row.study.last_received_at, row.study.id))
+    record_read(database, caller, filters=query.for_the_record, rows=len(shown))
+    return for_caller(StudyMatchPage(items=[StudyMatch.of(row) for row in shown], next=next_cursor), caller)

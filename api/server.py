@@ -12,7 +12,7 @@ from collections.abc import Callable
 import uvicorn
 
 from api.app import create_app
-from api.connections import HEAD_BYTES, BoundedConnection
+from api.connections import BoundedConnection
 from audit.life import recorded_life
 from audit.session import Database
 from core.api_settings import APISettings
@@ -63,7 +63,6 @@ def build_server(settings: Settings, database: Database) -> uvicorn.Server:
         proxy_headers=False,  # the address in the audit trail is one that cannot be made up
         http=BoundedConnection,
         ws="none",
-        h11_max_incomplete_event_size=HEAD_BYTES,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         ssl_context_factory=_modern_tls if settings.api.tls_certificate else None,

@@ -19,7 +19,7 @@ from api.access import Access, AccessOfApp
 from api.callers import FoundCaller, address_of
 from api.forgery import from_elsewhere
 from api.issuer import IssuerAway
-from api.next_page import local_path
+from api.next_page import local_path, page_after_sign_in
 from api.oidc import TokenRefused
 from api.oidc_sign_in import CodeFlow, FlowFailed, PendingSignIn
 from api.problems import Code, Refusal
@@ -59,7 +59,7 @@ def sign_in(
         note_use(session, found)
         scopes = [Scope(scope) for scope in found.scopes]
         token = start_session(session, found.name, scopes, access.session_life, address=address, key=found)
-    return _signed_in(access, token, then)
+    return _signed_in(access, token, page_after_sign_in(then, scopes))
 
 
 @router.post("/sign-out")
@@ -127,11 +127,11 @@ def _from_issuer(request: Request, database: Database, access: Access, flow: Cod
     _end_former(request, database, access, address)
     with database.write() as session:
         token = start_session(session, identity.name, identity.scopes, access.session_life, address=address)
-    return _signed_in(access, token, pending.next)
+    return _signed_in(access, token, page_after_sign_in(pending.next, identity.scopes))
 
 
-def _signed_in(access: Access, token: str, then: str) -> Response:
-    answer = RedirectResponse(local_path(then), HTTPStatus.SEE_OTHER)
+def _signed_in(access: Access, token: str, page: str) -> Response:
+    answer = RedirectResponse(page, HTTPStatus.SEE_OTHER)
     keep_session(answer, access, token)
     return answer
 

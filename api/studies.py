@@ -37,9 +37,7 @@ def list_studies(database: DatabaseOfApp, caller: Reader, query: Annotated[Study
         listed = find_studies(session, query.chosen, page)
         total = count_studies(session, query.chosen) if query.count else None
     shown, next_cursor = query.cut(listed, lambda each: (each.row.first_received_at, each.row.id))
-    record_read(
-        database, caller, subject=query.study_instance_uid or "", filters=query.without_patient, rows=len(shown)
-    )
+    record_read(database, caller, subject=query.study_instance_uid or "", filters=query.for_the_record, rows=len(shown))
     answer = StudyPage(
         items=[StudySummary.of(each) for each in shown],
         next=next_cursor,

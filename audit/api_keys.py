@@ -24,7 +24,8 @@ from core.scopes import Scope
 ANONYMOUS = "anonymous"
 """Names callers without credentials in the audit trail."""
 _RESERVED = frozenset({ANONYMOUS, PROCESS})
-_NAME = re.compile(r"[A-Za-z0-9 ._-]{1,64}")
+KEY_NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"
+"""Names stand in addresses, where browsers take ``.`` and ``..`` for something else."""
 _KEY = re.compile(r"pneumo_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 
 
@@ -53,8 +54,11 @@ def add_key(
         ValueError: the name is taken, also by a revoked key (events name their actor by it), or is no name; or the key
             could never be used.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a key's name has 1 to 64 letters, digits, blanks, dots, dashes or underscores, got {name!r}")
+    if not re.fullmatch(KEY_NAME, name):
+        raise ValueError(
+            "a key's name is a letter or digit and then up to 63 letters, digits, blanks, dots, dashes or underscores, "
+            f"got {name!r}"
+        )
     if name in _RESERVED:
         raise ValueError(f"{name!r} is how the audit trail names a caller without a key; choose another name")
     if session.scalar(select(APIKey.id).where(APIKey.name == name)) is not None:
@@ -70,7 +74,7 @@ def add_key(
     session.flush()
     record_event(
         session, "key.created", subject=name, actor=actor, prefix=prefix, scopes=granted,
-        expires_at=expires_at.isoformat() if expires_at else None,
+        expires_at=expires_at.isoformat() if expires_at else None, fingerprint=fingerprint(key.sha256),
     )  # fmt: skip
     return key, f"pneumo_{prefix}_{secret}"
 
@@ -145,6 +149,11 @@ def note_use(session: Session, key: APIKey) -> None:
 
 def _this_minute() -> datetime:
     return now().replace(second=0, microsecond=0)
+
+
+def fingerprint(sha256: str) -> str:
+    """Of what is kept of a key: tells that it was exchanged, and opens nothing."""
+    return _digest(sha256)
 
 
 def _digest(secret: str) -> str:

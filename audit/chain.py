@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
@@ -52,11 +52,16 @@ def digest(event: AuditEvent) -> str:
     return hashlib.sha256(rfc8785.dumps(document(event))).hexdigest()
 
 
+def moment(at: datetime) -> str:
+    """How events say times: UTC with microseconds and offset."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def document(event: AuditEvent) -> dict[str, Any]:
     """What is hashed: ``docs/integrity.md`` tells it to auditors, so it never changes."""
     return {
         "id": event.id,
-        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "at": moment(event.at),
         "kind": event.kind,
         "subject": event.subject,
         "actor": event.actor,

@@ -20,7 +20,7 @@ RECALLED = "recalled"
 """Last error of what must not go out any more."""
 ERASED = "erased"
 """Last error of what was to be sent again and is not there any more."""
-_ENDED = (RECALLED, ERASED)
+ENDED = (RECALLED, ERASED)
 
 _ONE_AT_A_TIME: Mapping[str, int] = MappingProxyType({})
 _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has the number before it
@@ -28,7 +28,7 @@ _CLAIM_LOCK = 7_385_664  # of PostgreSQL's advisory locks; migrations/env.py has
 
 def is_dead_letter() -> ColumnElement[bool]:
     """It waits for a person. What a recall or an erasure ended is dead as well, and shall not go out any more."""
-    ended = func.coalesce(Delivery.last_error, "").in_(_ENDED)
+    ended = func.coalesce(Delivery.last_error, "").in_(ENDED)
     return (Delivery.state == DeliveryState.DEAD) & ~ended
 
 
@@ -205,6 +205,9 @@ def _requeue(session: Session, delivery: Delivery, actor: str) -> RequeueFate:
         return RequeueFate.HELD
     if delivery.lease_until is not None and delivery.lease_until >= at:
         return RequeueFate.UNDER_WAY
+    fresh = not delivery.attempts and not delivery.repeats
+    if fresh and delivery.state is DeliveryState.PENDING and delivery.due_at <= at:
+        return RequeueFate.REQUEUED  # somebody did so before, or it is new
     delivery.state = DeliveryState.PENDING
     delivery.due_at = delivery.first_due_at = at
     delivery.woken_at, delivery.attempts = None, 0

@@ -9,18 +9,22 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, exists, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased, contains_eager, raiseload
 
+from audit.chain import moment
 from audit.events import record_event
-from audit.models import Agreement, Feedback, Instance, ModelVersion, Prediction, Source, TrueLabel, UTCDateTime
+from audit.listing import PageKey
+from audit.models import Agreement, Feedback, Instance, ModelVersion, Prediction, Source, Study, TrueLabel, UTCDateTime
 from core.records import Outcome
 
 JUDGED = (Outcome.POSITIVE, Outcome.NEGATIVE)
 _SAID = {Outcome.POSITIVE: TrueLabel.PNEUMONIA, Outcome.NEGATIVE: TrueLabel.NO_PNEUMONIA}
-PageKey = tuple[datetime, int]
-"""Where a page ended: ``created_at`` and ``id`` of its last row."""
 
 
 class NotJudged(ValueError):
     """The model gave no answer that could be right or wrong."""
+
+
+class StudyErased(ValueError):
+    """What told of the patient is gone, and a comment could bring it back where nothing erases it any more."""
 
 
 class Contradiction(ValueError):
@@ -43,16 +47,22 @@ def give_feedback(
 
     Raises:
         NotJudged: the image was not analysed, or its analysis failed.
+        StudyErased: the study of the image was erased.
         Contradiction: who agrees with the model names the other label, or who disagrees its own.
     """
+    # Locked, or an erasure under way would not see the comment that comes meanwhile.
     found = session.execute(
-        select(Prediction.outcome, Instance.sop_instance_uid)
+        select(Prediction.outcome, Instance.sop_instance_uid, Study.erased_at)
         .join(Prediction.instance)
+        .join(Instance.study)
         .where(Prediction.id == prediction_id)
+        .with_for_update(read=True, of=Study)
     ).one_or_none()
     if found is None:
         return None
-    outcome, sop_instance_uid = found
+    outcome, sop_instance_uid, erased_at = found
+    if erased_at is not None:
+        raise StudyErased(f"the study of prediction {prediction_id} was erased: it takes no feedback any more")
     if outcome not in JUDGED:
         raise NotJudged(f"prediction {prediction_id} is {outcome}: there is no answer to agree with")
     decided = true_label is not None and agreement is not Agreement.UNSURE
@@ -78,6 +88,7 @@ def give_feedback(
         agreement=agreement,
         true_label=true_label,
         reader=reader,
+        created_at=moment(given.created_at),
     )
     return given
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from audit.alerts import open_alerts
+from audit.deliveries import is_dead_letter
 from audit.models import (
     AuditEvent,
     Delivery,
@@ -39,7 +40,7 @@ class Figures:
     predictions: dict[tuple[str, str, str, str], int]
     """By outcome, model name, model version and source; what models in shadow said is not among them."""
     deliveries: dict[tuple[str, str], int]
-    """By state and destination."""
+    """By state and destination; what a recall or an erasure ended is in none."""
     unconfirmed: dict[str, int]
     """By destination: sent, and still to be confirmed."""
     events: dict[str, int]
@@ -90,7 +91,9 @@ def read_figures(session: Session) -> Figures:
         .group_by(Delivery.destination)
     )
     deliveries = session.execute(
-        select(Delivery.state, Delivery.destination, func.count()).group_by(Delivery.state, Delivery.destination)
+        select(Delivery.state, Delivery.destination, func.count())
+        .where((Delivery.state != DeliveryState.DEAD) | is_dead_letter())
+        .group_by(Delivery.state, Delivery.destination)
     )
     undelivered = session.execute(
         select(Delivery.destination, func.min(Delivery.first_due_at))

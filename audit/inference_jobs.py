@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from audit.chain import moment
 from audit.events import record_event
 from audit.leases import settle, take
 from audit.models import (
@@ -25,7 +27,7 @@ from audit.models import (
     Severity,
     now,
 )
-from audit.study_results import result_row
+from audit.study_results import destined, result_row
 from audit.urgency import Turn, next_jobs
 from core.errors import RetryLater
 from core.records import Analysis, InferenceJob, ModelIdentity, ResultKind
@@ -58,9 +60,23 @@ def register_model(session: Session, model: ModelIdentity, device_uid: str) -> i
         temperature=model.temperature,
     )
     session.add(version)
-    record_event(session, "model.registered", subject=device_uid, name=model.name, version=model.version)
+    record_event(session, "model.registered", subject=device_uid, **facts(version))
     session.flush()
     return version.id
+
+
+def facts(version: ModelVersion) -> dict[str, Any]:
+    """What the event of a model says of its row; nothing of it ever changes."""
+    return {
+        "name": version.name,
+        "version": version.version,
+        "manufacturer": version.manufacturer,
+        "digest": version.digest,
+        "preprocessing_sha256": hashlib.sha256(version.preprocessing.encode()).hexdigest(),
+        "label": version.label,
+        "threshold": version.threshold,
+        "temperature": version.temperature,
+    }
 
 
 def claim_inference(
@@ -151,6 +167,9 @@ def said(session: Session, prediction: Prediction) -> dict[str, Any]:
         "warnings": sorted(codes[Severity.WARNING]),
         "reasons": sorted(codes[Severity.REASON]),
         "objects": sorted([each.sop_instance_uid, each.sha256] for each in prediction.result_objects),
+        "deliveries": destined(prediction.result_objects),
+        "pictures": sorted([each.kind, each.sha256] for each in prediction.pictures),
+        "created_at": moment(prediction.created_at),
     }
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from audit.chain import moment
 from audit.events import record_event
 from audit.models import Instance, Job, JobState, Prediction, ResultObject, Role, Source, Study, now
 from core.records import ReceivedInstance
@@ -43,10 +44,11 @@ def book_instance(session: Session, received: ReceivedInstance) -> Booked:
 
     known = session.scalar(select(Instance).where(Instance.sop_instance_uid == received.sop_instance_uid))
     if known is not None and not known.spool_name:
-        study = _study(session, received)
+        at = now()
+        study = _study(session, received, at)
         session.refresh(known)  # with the study in our hands: another association may have brought it back
         if not known.spool_name:
-            return Booked(Receipt.NEW, _book_again(session, received, study, known))
+            return Booked(Receipt.NEW, _book_again(session, received, study, known, at))
     if known is not None and known.sha256 == received.sha256:
         return Booked(Receipt.DUPLICATE)
     if known is not None:
@@ -65,7 +67,7 @@ def book_instance(session: Session, received: ReceivedInstance) -> Booked:
 
 def _book_new(session: Session, received: ReceivedInstance) -> int:
     at = now()
-    study = _open(session, received, _study(session, received), at)
+    study = _open(session, received, _study(session, received, at), at)
     if (study.patient_id, study.issuer_of_patient_id) != (received.patient_id, received.issuer_of_patient_id):
         record_event(
             session,
@@ -96,18 +98,17 @@ def _book_new(session: Session, received: ReceivedInstance) -> int:
     session.add(job)
     record_event(
         session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title,
-        sha256=received.sha256,
+        sha256=received.sha256, **arrival(instance),
     )  # fmt: skip
     session.flush()
     return job.id
 
 
-def _book_again(session: Session, received: ReceivedInstance, study: Study, instance: Instance) -> int:
+def _book_again(session: Session, received: ReceivedInstance, study: Study, instance: Instance, at: datetime) -> int:
     """An image that was erased and comes once more, with whatever bytes, is new work.
 
     Its row and what was said of it then are still there; that is withdrawn, so that another answer can stand.
     """
-    at = now()
     _open(session, received, study, at)
     for name in (
         "sop_class_uid", "series_instance_uid", "transfer_syntax_uid", "modality", "patient_id",
@@ -129,14 +130,24 @@ def _book_again(session: Session, received: ReceivedInstance, study: Study, inst
     job.request_id, job.traceparent = None, traceparent() or None
     record_event(
         session, "instance.received", subject=received.sop_instance_uid, actor=received.calling_ae_title,
-        sha256=received.sha256, after_erasure=True, withdrawn=sorted(withdrawn),
+        sha256=received.sha256, **arrival(instance), after_erasure=True, withdrawn=sorted(withdrawn),
     )  # fmt: skip
     return job.id
 
 
+def arrival(instance: Instance) -> dict[str, str]:
+    """Of its row, what the event of an image's reception says, beside the caller and the digest."""
+    return {
+        "study": instance.study.study_instance_uid,
+        "series": instance.series_instance_uid,
+        "source": instance.source.name,
+        "received_at": moment(instance.received_at),
+    }
+
+
 def _open(session: Session, received: ReceivedInstance, study: Study, at: datetime) -> Study:
     """Something of it has arrived: it may grow, and one that was erased is its patient's again."""
-    study.last_received_at = at
+    study.last_received_at = max(study.last_received_at, at)  # another association may be ahead of us
     study.reported_at = study.concluded_at = None
     if study.erased_at is not None:
         study.erased_at = None
@@ -149,13 +160,13 @@ def _open(session: Session, received: ReceivedInstance, study: Study, at: dateti
 def _source(session: Session, received: ReceivedInstance, at: datetime) -> Source:
     source = session.scalar(select(Source).where(Source.name == received.source))
     if source is None:
-        source = Source(name=received.source)
+        source = Source(name=received.source, first_seen_at=at)
         session.add(source)
     source.last_seen_at = at
     return source
 
 
-def _study(session: Session, received: ReceivedInstance) -> Study:
+def _study(session: Session, received: ReceivedInstance, at: datetime) -> Study:
     study = session.scalar(
         select(Study).where(Study.study_instance_uid == received.study_instance_uid).with_for_update()
     )
@@ -166,6 +177,8 @@ def _study(session: Session, received: ReceivedInstance) -> Study:
             issuer_of_patient_id=received.issuer_of_patient_id,
             accession_number=received.accession_number,
             study_date=received.study_date,
+            first_received_at=at,
+            last_received_at=at,
         )
         session.add(study)
     return study

@@ -12,6 +12,8 @@ from audit.inference_jobs import register_model
 from audit.models import ModelState, ModelVersion, now
 from core.records import ModelIdentity
 
+BECAME = {ModelState.ACTIVE: "model.activated", ModelState.SHADOW: "model.shadowed", ModelState.IDLE: "model.idled"}
+"""The event of each state; before the first of them a model is idle."""
 _STATE_LOCK = 7_385_665  # of PostgreSQL's advisory locks; audit/deliveries.py has the number before it
 
 
@@ -112,9 +114,8 @@ def _change(session: Session, version: ModelVersion, state: ModelState, actor: s
     """Written at once: in a single flush the new active model could be written before the old one is idle."""
     if version.state is state:
         return
-    kind = {ModelState.ACTIVE: "model.activated", ModelState.SHADOW: "model.shadowed", ModelState.IDLE: "model.idled"}
     record_event(
-        session, kind[state], subject=version.device_uid, actor=actor,
+        session, BECAME[state], subject=version.device_uid, actor=actor,
         name=version.name, version=version.version, before=version.state,
     )  # fmt: skip
     version.state, version.state_since = state, now()

@@ -15,6 +15,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from audit.deliveries import ERASED, is_dead_letter
 from audit.events import record_event
 from audit.models import (
     AuditEvent,
@@ -70,8 +71,8 @@ class Patient:
 
 
 def studies_before(moment: datetime) -> Chosen:
-    """Studies of which nothing has arrived since, those erased already left out."""
-    return select(Study.id).where(Study.last_received_at < moment, Study.erased_at.is_(None)).order_by(Study.id)
+    """Studies of which nothing has arrived since, and of which there is something to erase."""
+    return select(Study.id).where(Study.last_received_at < moment, _is_to_erase()).order_by(Study.id)
 
 
 def studies_of_patient(patient: Patient) -> Chosen:
@@ -133,6 +134,14 @@ def _count(session: Session, statement: Select[int]) -> int:
     return session.scalars(statement).one()
 
 
+def _is_to_erase() -> ColumnElement[bool]:
+    """Not erased yet; or a reader has written something since, which is refused nowadays."""
+    commented = (
+        select(Instance.study_id).join(Instance.predictions).join(Prediction.feedback).where(Feedback.comment != "")
+    )
+    return Study.erased_at.is_(None) | Study.id.in_(commented)
+
+
 def _is_unfinished() -> ColumnElement[bool]:
     """Each of these ends by itself within the days that deliveries are tried and asked for."""
     pending_job = exists().where(
@@ -160,8 +169,9 @@ def erase_studies(session: Session, study_ids: Sequence[int], *, actor: str, why
     """
     jobs = select(Job.id).join(Job.instance).where(Instance.study_id.in_(study_ids)).order_by(Job.id)
     session.scalars(jobs.with_for_update(of=Job)).all()
-    locked = select(Study.id).where(Study.id.in_(study_ids), Study.erased_at.is_(None)).order_by(Study.id)
-    ids = session.scalars(locked.with_for_update()).all()
+    locked = select(Study.id).where(Study.id.in_(study_ids)).order_by(Study.id)
+    session.scalars(locked.with_for_update()).all()
+    ids = session.scalars(locked.where(_is_to_erase())).all()
     deliveries = select(Delivery.id).join(Delivery.result_object).where(ResultObject.study_id.in_(ids))
     session.scalars(deliveries.order_by(Delivery.id).with_for_update(of=Delivery)).all()
 
@@ -188,7 +198,10 @@ def _blank(session: Session, ids: Sequence[int]) -> None:
     session.execute(
         delete(Picture).where(Picture.prediction_id.in_(predictions)).execution_options(synchronize_session=False)
     )
-    change(session, update(ResultObject).where(ResultObject.study_id.in_(ids)), spool_name="")
+    results = select(ResultObject.id).where(ResultObject.study_id.in_(ids))
+    change(session, update(ResultObject).where(ResultObject.id.in_(results)), spool_name="")
+    # Nobody can send them again.
+    change(session, update(Delivery).where(Delivery.result_object_id.in_(results), is_dead_letter()), last_error=ERASED)
     nobody = {"patient_id": "", "issuer_of_patient_id": ""}
     change(session, update(Instance).where(Instance.study_id.in_(ids)), spool_name="", **nobody)
     change(

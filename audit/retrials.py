@@ -67,6 +67,8 @@ def retry_job(session: Session, job_id: int, actor: str) -> Retrial | None:
     fate = _fate(session, job, answers[job.instance_id], _JUDGED)
     withdrawn: tuple[int, ...] = ()
     if fate is Fate.MADE_DUE:
+        if _is_due(job):
+            return Retrial(job, fate)
         _make_due(job, Priority(min(job.priority, Priority.NORMAL)))
     elif fate is Fate.QUEUED:
         withdrawn = _analyse_again(session, [job], answers, actor, Priority.NORMAL)
@@ -185,6 +187,11 @@ def _analyse_again(
     opened = {job.instance.study_id for job in jobs if job.instance.upload is None}  # an upload's is closed for ever
     change(session, update(Study).where(Study.id.in_(opened)), reported_at=None, concluded_at=None)
     return tuple(sorted(each for ids in standing.values() for each in ids))
+
+
+def _is_due(job: Job) -> bool:
+    """With all of its attempts before it: somebody asked before, or it is new."""
+    return job.due_at is not None and job.due_at <= now() and not job.attempts and job.priority <= Priority.NORMAL
 
 
 def _make_due(job: Job, priority: Priority) -> None:

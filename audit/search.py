@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, raiseload
 
+from audit.listing import PageKey
 from audit.models import (
     Delivery,
     Instance,
@@ -64,7 +65,7 @@ class FoundStudy:
 
 
 def search_studies(
-    session: Session, chosen: StudySearch, *, limit: int, after: tuple[datetime, int] | None = None
+    session: Session, chosen: StudySearch, *, limit: int, after: PageKey | None = None
 ) -> list[FoundStudy]:
     """Newest first; ``after`` is ``last_received_at`` and id of the last one of the page before."""
     statement = select(Study).options(raiseload("*")).where(*_conditions(session, chosen))
@@ -184,6 +185,13 @@ def _count_deliveries(session: Session, found: dict[int, FoundStudy]) -> None:
 def known_sources(session: Session) -> list[str]:
     """Names of the sources that have sent something."""
     return list(session.scalars(select(Source.name).order_by(Source.name)))
+
+
+def image_of_prediction(session: Session, prediction_id: int) -> tuple[str, str] | None:
+    """UIDs of the study and of the image that a prediction is about; None where there is no such prediction."""
+    of_both = select(Study.study_instance_uid, Instance.sop_instance_uid).join(Study.instances)
+    row = session.execute(of_both.join(Instance.predictions).where(Prediction.id == prediction_id)).one_or_none()
+    return None if row is None else (row.study_instance_uid, row.sop_instance_uid)
 
 
 def study_of_instance(session: Session, sop_instance_uid: str) -> str | None:

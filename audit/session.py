@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import Session
 
 from audit.chain import append_held_events
 
+DATABASE_AWAY = (OperationalError, InterfaceError, NoConnectionFree)
+"""What a session raises where the database does not answer, or not now; the same may work a moment later."""
 _WRITING = "pneumo_writing"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,11 +73,15 @@ def conclude_study(
     if session.scalar(update(Study).where(*unchanged).values(concluded_at=at).returning(Study.id)) is None:
         return False
     if error:
-        record_event(session, "study.conclusion_failed", subject=study.study_instance_uid, code=error)
+        record_event(session, "study.conclusion_failed", subject=study.study_instance_uid, error=error)
+    made = []
     for result, destinations in results:
         known = exists().where(ResultObject.sop_instance_uid == result.sop_instance_uid)
         if not session.scalar(select(known)):
-            session.add(result_row(study.id, result, destinations, due_at=at))
+            made.append(result_row(study.id, result, destinations, due_at=at))
+    if made:
+        session.add_all(made)
+        record_event(session, "study.concluded", subject=study.study_instance_uid, deliveries=destined(made))
     return True
 
 
@@ -95,6 +99,11 @@ def result_row(
         sha256=result.sha256,
         deliveries=[Delivery(destination=name, due_at=due_at, first_due_at=due_at) for name in destinations],
     )
+
+
+def destined(results: Iterable[ResultObject]) -> list[list[str]]:
+    """Which object goes where, as the event of what was made says it."""
+    return sorted([each.sop_instance_uid, row.destination] for each in results for row in each.deliveries)
 
 
 def model_identity(row: ModelVersion) -> ModelIdentity:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, joinedload, raiseload, selectinload
 
 from audit.events import record_event
+from audit.intake import arrival
 from audit.models import (
     Instance,
     Job,
@@ -168,6 +169,7 @@ def book_upload(session: Session, given: GivenImage, spool_name: str, request: R
         address=given.peer_address,
         sha256=given.content_sha256,
         media_type=given.media_type,
+        **arrival(instance),
     )
     session.flush()
     return BookedUpload(instance.id, instance.sop_instance_uid, job.id, is_new=True)

@@ -77,16 +77,23 @@ def _erase(studies: Chosen, why: str, *, dry_run: bool, as_json: bool) -> Erased
     else:
         would = "would erase" if dry_run else "erased"
         typer.echo(
-            f"{would}: {done.studies} studies with {done.images} images, {done.results} results, {done.pictures} "
-            f"pictures, {done.kept_aside} files kept aside, {done.comments} comments"
+            f"{would}: {_counted(done.studies, 'study', 'studies')} with {_counted(done.images, 'image')}, "
+            f"{_counted(done.results, 'result')}, {_counted(done.pictures, 'picture')}, "
+            f"{_counted(done.kept_aside, 'file')} kept aside, {_counted(done.comments, 'comment')}"
         )
         if done.unfinished:
-            typer.echo(f"left alone: {done.unfinished} studies with something still to be analysed, sent or confirmed")
+            studies_left = _counted(done.unfinished, "study", "studies")
+            typer.echo(f"left alone: {studies_left} with something still to be analysed, sent or confirmed")
         if left:
-            typer.echo(f"{left} files could not be removed from the spool: repeat this to try again", err=True)
+            files = _counted(left, "file")
+            typer.echo(f"{files} could not be removed from the spool: repeat this to try again", err=True)
     if left:
         raise typer.Exit(1)
     return done
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def _erase_in_batches(

@@ -91,9 +91,13 @@ class Line:
 
     path: str
     band: str
-    last: tuple[float, float]
+    end: tuple[float, float]
+    """Of the path."""
     top: float
     """What the full height stands for."""
+    first: tuple[int, float]
+    """Number of the period, from 0, and value there."""
+    last: tuple[int, float]
 
 
 def line(points: Sequence[tuple[float, float, float] | None], *, width: float = 240, height: float = 48) -> Line | None:
@@ -110,7 +114,8 @@ def line(points: Sequence[tuple[float, float, float] | None], *, width: float = 
     middle = [at(place, point[0]) for place, point in known]
     low = [at(place, point[1]) for place, point in known]
     high = [at(place, point[2]) for place, point in known]
-    return Line(_path(middle), f"{_path([*high, *reversed(low)])}Z", middle[-1], top)
+    first, last = ((place, point[0]) for place, point in (known[0], known[-1]))
+    return Line(_path(middle), f"{_path([*high, *reversed(low)])}Z", middle[-1], top, first, last)
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:

@@ -6,17 +6,20 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, Response
+from pydantic import ValidationError
 
 from api.feedback import give_feedback, list_feedback, show_figures
-from api.feedback_documents import FeedbackQuery, FiguresQuery, NewFeedback
+from api.feedback_documents import FeedbackQuery, FiguresQuery
 from api.pages.callers import PageFeedbackWriter, PageReader
+from api.pages.feedback_form import FeedbackForm, TypedFeedback
 from api.pages.rendering import ViewOfRequest
 from api.pages.returning import back_with
+from api.pages.study import show_again
 from api.parameters import RowId
 from api.problems import Refusal
 from api.state import DatabaseOfApp
-from audit.models import Agreement, Role, TrueLabel
+from audit.models import Role
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,23 +37,16 @@ def feedback_page(database: DatabaseOfApp, caller: PageReader, view: ViewOfReque
 def say(
     database: DatabaseOfApp,
     caller: PageFeedbackWriter,
+    view: ViewOfRequest,
     prediction_id: Annotated[RowId, Path()],
-    *,
-    agreement: Annotated[Agreement, Form()],
-    true_label: Annotated[str, Form(max_length=32)] = "",
-    comment: Annotated[str, Form(max_length=2000)] = "",
-    reader: Annotated[str, Form(max_length=64)] = "",
-    back: Annotated[str, Form(max_length=512)] = "/",
-) -> RedirectResponse:
-    said = NewFeedback.model_validate({
-        "agreement": agreement,
-        "true_label": TrueLabel(true_label) if true_label in set(TrueLabel) else None,
-        "comment": comment,
-        "reader": reader.strip() or None,
-    })  # fmt: skip
+    form: Annotated[FeedbackForm, Form()],
+) -> Response:
     try:
-        give_feedback(database, caller, prediction_id, said)
+        give_feedback(database, caller, prediction_id, form.feedback())
+    except ValidationError:
+        return show_again(database, caller, view, TypedFeedback(prediction_id, form, "invalid"))
     except Refusal as exc:
-        contradiction = exc.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-        return back_with(back, "contradiction" if contradiction else "refused")
-    return back_with(back, "feedback_given")
+        if exc.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
+            return back_with(form.back, "refused")
+        return show_again(database, caller, view, TypedFeedback(prediction_id, form, "contradiction"))
+    return back_with(form.back, "feedback_given")

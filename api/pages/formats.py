@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
-from babel.dates import format_date, format_datetime, format_time, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
+from babel.localtime import get_localzone
 from babel.numbers import format_decimal, format_percent
 from markupsafe import Markup
 
 _LOCALES = {"en": "en_GB", "de": "de_DE"}
 """Where the day has 24 hours."""
-_NONE = "\u2013"
+_NONE, _MINUS = "\u2013", "\u2212"
 
 
 class Formats:
-    """Of one language. Times are those of the place where the service runs (TZ); UTC stands in the title."""
+    """Of one language. Times are those of the place where the service runs (TZ); UTC stands in the title.
+
+    A time from the other half of the year carries its own offset, since the page names the present one.
+    """
 
     def __init__(self, language: str) -> None:
         self._language = _LOCALES[language]
@@ -28,15 +32,22 @@ class Formats:
             text = format_time(local, "medium", locale=self._language)
         else:
             text = format_datetime(local, "short" if pattern == "short" else pattern, locale=self._language)
-        return self._time(moment, text)
+        return self._time(moment, text + _other_offset(local))
 
     def day_and_time(self, moment: datetime | None) -> Markup:
         if moment is None:
             return Markup(_NONE)  # noqa: S704 - a constant
-        return self._time(moment, format_datetime(moment.astimezone(), "medium", locale=self._language))
+        local = moment.astimezone()
+        return self._time(moment, format_datetime(local, "medium", locale=self._language) + _other_offset(local))
 
     def day(self, moment: datetime) -> str:
         return str(format_date(moment.astimezone().date(), "full", locale=self._language))
+
+    def date_of(self, day: date) -> str:
+        return str(format_date(day, "medium", locale=self._language))
+
+    def day_of_month(self, day: date) -> str:
+        return str(format_skeleton("MMMd", day, locale=self._language))
 
     def hour(self, moment: datetime) -> str:
         return moment.astimezone().strftime("%H")
@@ -47,7 +58,7 @@ class Formats:
             day = datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a date has no zone
         except ValueError:
             return text or _NONE
-        return str(format_date(day, "medium", locale=self._language))
+        return self.date_of(day)
 
     def age(self, seconds: float | None) -> str:
         """Roughly, in one unit."""
@@ -95,5 +106,25 @@ class Formats:
 
 
 def zone() -> str:
-    """The name of the clock that times are told by."""
-    return datetime.now().astimezone().tzname() or "UTC"
+    """Where the clock stands that times are told by, ``Europe/Berlin``; its offset where nobody has named the place."""
+    now = datetime.now().astimezone()
+    if now.tzname() == "UTC":
+        return "UTC"
+    try:
+        return getattr(get_localzone(), "key", None) or offset(now)
+    except LookupError:  # TZ holds rules and no name
+        return offset(now)
+
+
+def offset(local: datetime | None = None) -> str:
+    """``UTC+5:30``; of now where no time is given."""
+    local = local or datetime.now().astimezone()
+    minutes = round((local.utcoffset() or timedelta()).total_seconds() / 60)
+    if minutes == 0:
+        return "UTC"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'+' if minutes > 0 else _MINUS}{hours}" + (f":{rest:02}" if rest else "")
+
+
+def _other_offset(local: datetime) -> str:
+    return "" if offset(local) == offset() else f" {offset(local)}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Path
 from fastapi.responses import HTMLResponse, RedirectResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.keys import KeyWanted, NewKey, end_key, make_key, show_keys
 from api.pages.callers import PageAdministrator
@@ -25,6 +25,19 @@ _LASTS = (30, 90, 365)
 _NAME = r"^[A-Za-z0-9 ._-]{1,64}$"
 
 
+class KeyForm(BaseModel):
+    """As it comes, and as it is shown again where no key can be made of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = ""
+    scope: list[str] = []
+    days: str = Field("", pattern=r"^[0-9]{0,4}$")
+
+
+_BLANK = KeyForm(scope=[Scope.AUDIT_READ], days="90")
+
+
 @router.get("/keys")
 def keys_page(database: DatabaseOfApp, caller: PageAdministrator, view: ViewOfRequest) -> HTMLResponse:
     return _show(database, caller, view)
@@ -35,20 +48,17 @@ def make_a_key(
     database: DatabaseOfApp,
     caller: PageAdministrator,
     view: ViewOfRequest,
-    *,
-    name: Annotated[str, Form(max_length=64)] = "",
-    scope: Annotated[list[str], Form()] = [],  # noqa: B006 - FastAPI copies it
-    days: Annotated[str, Form(pattern=r"^[0-9]{0,4}$")] = "",
+    form: Annotated[KeyForm, Form()],
 ) -> HTMLResponse:
     """The answer is the page itself and no redirect: the key is in it, and is shown this once."""
-    expires_at = datetime.now(UTC) + timedelta(days=int(days)) if days else None
+    expires_at = datetime.now(UTC) + timedelta(days=int(form.days)) if form.days else None
     try:
-        wanted = KeyWanted.model_validate({"name": name.strip(), "scopes": scope, "expires_at": expires_at})
+        wanted = KeyWanted.model_validate({"name": form.name.strip(), "scopes": form.scope, "expires_at": expires_at})
         return _show(database, caller, view, made=make_key(database, caller, wanted))
     except ValidationError:
-        return _show(database, caller, view, error="invalid", status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        return _show(database, caller, view, form=form, error="invalid", status=HTTPStatus.UNPROCESSABLE_ENTITY)
     except Refusal as exc:
-        return _show(database, caller, view, error=exc.code, status=exc.status_code)
+        return _show(database, caller, view, form=form, error=exc.code, status=exc.status_code)
 
 
 @router.post("/keys/{name}/revoke")
@@ -65,6 +75,7 @@ def _show(
     view: View,
     *,
     made: NewKey | None = None,
+    form: KeyForm = _BLANK,
     error: str = "",
     status: int = HTTPStatus.OK,
 ) -> HTMLResponse:
@@ -72,5 +83,5 @@ def _show(
     grantable = [each for each in Scope if caller.may(each)]
     return view.show(
         "keys.html", caller, status=status,
-        keys=keys, made=made, error=error, grantable=grantable, lasts=_LASTS,
+        keys=keys, made=made, form=form, error=error, grantable=grantable, lasts=_LASTS,
     )  # fmt: skip

@@ -25,6 +25,8 @@ _PERIODS = 26
 @dataclass(frozen=True, slots=True)
 class DriftOfSource:
     drift: SourceDrift
+    weeks: Sequence[Period]
+    """Those that the charts show."""
     positive: charts.Line | None
     not_analysed: charts.Line | None
     scores: charts.Line | None
@@ -46,6 +48,7 @@ def _charts(source: SourceDrift) -> DriftOfSource:
     periods = source.periods[-_PERIODS:]
     return DriftOfSource(
         source,
+        weeks=periods,
         positive=charts.line([_point(period.positive) for period in periods]),
         not_analysed=charts.line([_point(period.not_analysed) for period in periods]),
         scores=charts.line(_quartiles(periods)),

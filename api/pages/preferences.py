@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse
 
+from api.next_page import local_path
 from api.pages import languages
 from api.pages.rendering import THEME_COOKIE, THEMES
 
@@ -21,11 +22,10 @@ def set_preferences(
     request: Request,
     language: Annotated[str, Form(max_length=8)] = "",
     theme: Annotated[str, Form(max_length=8)] = "",
-    back: Annotated[str, Form(max_length=512)] = "/",
+    back: Annotated[str, Form(max_length=4096)] = "/",
 ) -> RedirectResponse:
     """Needs no sign-in and changes nothing here; what is no known choice is left as it was."""
-    local = back.startswith("/") and not back.startswith(("//", "/\\"))
-    answer = RedirectResponse(back if local else "/", HTTPStatus.SEE_OTHER)
+    answer = RedirectResponse(local_path(back), HTTPStatus.SEE_OTHER)
     for cookie, chosen, known in (
         (languages.COOKIE, language, languages.LANGUAGES),
         (THEME_COOKIE, theme, THEMES),

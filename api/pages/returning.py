@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi.responses import RedirectResponse
 
@@ -12,5 +12,6 @@ from api.next_page import local_path
 
 def back_with(page: str, notice: str) -> RedirectResponse:
     """``notice`` is a code that ``api.pages.words`` has words for."""
-    path = urlsplit(local_path(page)).path
-    return RedirectResponse(f"{path}?notice={notice}", HTTPStatus.SEE_OTHER)
+    place = urlsplit(local_path(page))
+    query = [(name, value) for name, value in parse_qsl(place.query) if name != "notice"]
+    return RedirectResponse(f"{place.path}?{urlencode([*query, ('notice', notice)])}", HTTPStatus.SEE_OTHER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Query
+from fastapi import APIRouter, Form, Query
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,8 @@ class Choice(BaseModel):
     """Whole days before today; 0 is today alone."""
     delivery: str = Field("", max_length=16)
     cursor: str = Field("", max_length=64)
+    shown: int = Field(0, ge=0, le=10**6)
+    """Studies on the pages before."""
 
     def query(self, words: str) -> SearchQuery:
         return SearchQuery(
@@ -55,14 +57,8 @@ class Choice(BaseModel):
         )
 
 
-def _form(
-    outcome: Annotated[str, Form()] = "",
-    source: Annotated[str, Form()] = "",
-    days: Annotated[str, Form()] = "",
-    delivery: Annotated[str, Form()] = "",
-    cursor: Annotated[str, Form()] = "",
-) -> Choice:
-    return Choice(outcome=outcome, source=source, days=days, delivery=delivery, cursor=cursor)
+class WordsAndChoice(Choice):
+    q: Annotated[Word, Field(max_length=64)] = ""
 
 
 @router.get("/search")
@@ -78,10 +74,9 @@ def search_for_words(
     database: DatabaseOfApp,
     caller: PageReader,
     view: ViewOfRequest,
-    choice: Annotated[Choice, Depends(_form)],
-    q: Annotated[str, Form(max_length=64)] = "",
+    form: Annotated[WordsAndChoice, Form()],
 ) -> HTMLResponse:
-    return _show(database, caller, view, choice, q.strip())
+    return _show(database, caller, view, form, form.q.strip())
 
 
 def _show(database: Database, caller: Caller, view: View, choice: Choice, words: str) -> HTMLResponse:

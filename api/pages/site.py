@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from api.pages import (
+    account,
     actions,
     alerts,
     audit_trail,
@@ -24,7 +25,7 @@ from api.pages import (
 
 _PAGES = (
     files, preferences, sign_in, today, search, study, models, sources, dead_letters, alerts, feedback, audit_trail,
-    keys, actions,
+    keys, account, actions,
 )  # fmt: skip
 
 

@@ -85,7 +85,11 @@ REMARKS = {
     "views_disagree": N_("Slightly changed views of the picture get clearly different answers"),
     "patient_conflict": N_("The study is already known under another patient"),
     "worker_lost": N_("The worker was lost each time it analysed this image"),
-    "analysis_failed": N_("The analysis failed each time"),
+    "analysis_failed": N_("The analysis failed"),
+    "file_missing": N_("The image's file is gone"),
+    "erased": N_("Erased"),
+    "invalid_uid": N_("A UID is invalid"),
+    "already_answered": N_("The model has answered already"),
     "undecodable_pixels": N_("The pixels cannot be decoded"),
     "unreadable_dicom": N_("The file is no readable DICOM"),
     "unreadable_image": N_("The file is no readable image"),
@@ -111,6 +115,10 @@ TROUBLES = {
     "not_authorised": N_("The destination does not allow us to store"),
     "data_set_does_not_match_sop_class": N_("The destination finds the object at odds with its class"),
     "cannot_understand": N_("The destination cannot understand the object"),
+    "not_in_pacs": N_("The destination lost it each time it was sent"),
+    "answer_too_long": N_("The destination's answer is too long"),
+    "answer_no_dicom_json": N_("The destination's answer cannot be read"),
+    "too_many_matches": N_("The destination's answer has too many matches"),
     "other_content": N_("The destination has other content under this UID"),
     "not_in_answer": N_("The destination's answer does not mention the object"),
     "application_error": N_("The receiving system reports an error"),
@@ -127,6 +135,16 @@ TROUBLES = {
     "http_401": N_("The destination asks for other credentials (401)"),
     "http_403": N_("The destination forbids it (403)"),
     "http_404": N_("The address leads nowhere (404)"),
+    "unsupported_transfer_syntax": N_("Its compression is not supported"),
+    "sop_class_not_received": N_("This kind of object is not taken"),
+    "disk_reserve_reached": N_("The disk is nearly full"),
+    "no_data_set": N_("Nothing but the command came"),
+    "unreadable": N_("The file cannot be read"),
+    "uid_missing": N_("A UID is missing"),
+    "uid_invalid": N_("A UID is invalid"),
+    "value_too_long": N_("A value is longer than DICOM allows"),
+    "uid_differs_from_command": N_("The object is not the one that was announced"),
+    "sop_class_differs_from_context": N_("The object is not of the kind that was agreed on"),
 }
 EVENTS = {
     "instance.received": N_("Image received"),
@@ -147,6 +165,7 @@ EVENTS = {
     "study.reanalysed": N_("Re-analysis asked for"),
     "study.rejected": N_("Rejection note made"),
     "study.patient_conflict": N_("Patient conflict"),
+    "study.concluded": N_("Results about the study made"),
     "study.conclusion_failed": N_("Study summary failed"),
     "study.erased": N_("Patient's data erased"),
     "study.returned": N_("Came again after it was erased"),
@@ -159,6 +178,8 @@ EVENTS = {
     "feedback.given": N_("Feedback given"),
     "association.refused": N_("Caller rejected"),
     "query.answered": N_("DICOM query answered"),
+    "query.refused": N_("DICOM query refused"),
+    "retrieve.refused": N_("Retrieval by DICOM refused"),
     "commitment.requested": N_("Storage commitment asked for"),
     "commitment.answered": N_("Storage commitment answered"),
     "commitment.refused": N_("Storage commitment refused"),
@@ -214,7 +235,10 @@ REFUSALS = {
 }
 KEY_STATES = {"valid": N_("Valid"), "expired": N_("Expired"), "revoked": N_("Revoked")}
 KEY_ERRORS = {
-    "invalid": N_("A key needs a name (letters, digits, space, dot, dash, underscore) and something it may do."),
+    "invalid": N_(
+        "A key needs something it may do, and a name: a letter or digit, then letters, digits, spaces, dots, dashes or "
+        "underscores."
+    ),
     "conflict": N_("There is or was a key of this name. Choose another one."),
     "scope_missing": N_("You cannot grant what you may not do yourself."),
     "invalid_request": N_("That was not possible: check name and expiry."),
@@ -234,7 +258,6 @@ ERRORS = {
 }
 NOTICES = {
     "feedback_given": N_("Thank you, the feedback is kept."),
-    "contradiction": N_("Not kept: what the image shows contradicts agreeing or disagreeing with the answer."),
     "requeued": N_("The delivery is queued again."),
     "under_way": N_("A worker is at it right now; nothing was changed."),
     "retried": N_("The image will be analysed again."),
@@ -243,6 +266,13 @@ NOTICES = {
     "acknowledged": N_("The alert is acknowledged."),
     "key_revoked": N_("The key is revoked."),
     "refused": N_("That was not possible: it does not fit how things are now."),
+}
+FEEDBACK_ERRORS = {
+    "contradiction": N_("Not kept: what the image shows contradicts agreeing or disagreeing with the answer."),
+    "invalid": N_(
+        "Not kept: it needs agree, disagree or unsure, a comment of at most 2,000 characters and a name of at most 64, "
+        "without control characters."
+    ),
 }
 SIGN_IN_ERRORS = {
     "refused": N_("This key is not valid: unknown, revoked or expired."),
@@ -273,15 +303,27 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "key_error": KEY_ERRORS,
     "error": ERRORS,
     "notice": NOTICES,
+    "feedback_error": FEEDBACK_ERRORS,
     "sign_in": SIGN_IN_ERRORS,
 }
 
 
-GAVE_UP = "gave_up_after_"
-"""Begins the code of what was tried for long enough; the trouble follows."""
-GAVE_UP_WORDS = N_("Tried for too long: %(why)s")
+BEGINNINGS = {
+    "gave_up_after_": N_("Tried for too long: %(rest)s"),
+    "http_": N_("The destination answers with HTTP status %(rest)s"),
+    "not_committed_": N_("The destination does not vouch for it (%(rest)s)"),
+    "query_refused_": N_("The destination refused to look it up (%(rest)s)"),
+    "commitment_refused_": N_("The destination refused to vouch for it (%(rest)s)"),
+}
+"""Of troubles whose code goes on with a number, or with another trouble."""
+MASKED = N_("(masked)")
 
 
-def words_for(table: str, code: str) -> str | None:
-    """In the language of the source, to be translated; None for a code that has no words here."""
-    return TABLES[table].get(str(code))
+def words_for(table: str, code: str) -> tuple[str, str] | None:
+    """In the language of the source, to be translated, and the rest of the code; None for a code without words here."""
+    if (found := TABLES[table].get(str(code))) is not None:
+        return found, ""
+    for beginning, text in BEGINNINGS.items() if table == "trouble" else ():
+        if code.startswith(beginning):
+            return text, code.removeprefix(beginning)
+    return None

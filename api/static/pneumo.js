@@ -1,4 +1,5 @@
-// What htmx needs told without eval: rest while nobody looks, say when the service is silent, repeat no news.
+// What htmx needs told without eval: rest while nobody looks, say when the service is silent, repeat no news, leave open
+// what the reader has opened. It gives the focus back by itself to what has an id.
 "use strict";
 const trouble = (silent) => { const line = document.getElementById("trouble"); if (line) line.hidden = !silent; };
 document.addEventListener("htmx:confirm", (event) => {
@@ -11,6 +12,13 @@ document.addEventListener("visibilitychange", () => {
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const news = event.detail.fragment.textContent.trim();
   if (event.detail.target.textContent.trim() === news) event.detail.shouldSwap = false;
+});
+let opened = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  opened = [...event.detail.target.querySelectorAll("details[id][open]")].map((each) => each.id);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
 });
 for (const kind of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   document.addEventListener(kind, () => trouble(true));

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Dialect, String, TypeDecorator, select
 from sqlalchemy.orm import Session
 
+from audit.chain import moment
 from audit.models import AuditEvent
 
 AT_ONCE = 500
@@ -34,9 +36,23 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Said:
+    id: int
     subject: str
     kind: str
+    actor: str
     data: dict[str, Any]
+
+
+class Moment(TypeDecorator[str]):
+    """A time of a row in the words of events. As it stands where it is none: who changes a row may write anything."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - hook
+        if isinstance(value, datetime):
+            return moment(value)
+        return None if value is None else f"{value}+00:00".replace(" ", "T", 1)  # SQLite keeps UTC as text
 
 
 class Book(Protocol):
@@ -57,6 +73,6 @@ class Book(Protocol):
 
 def events_about(session: Session, subjects: Iterable[str], kinds: Sequence[str]) -> Sequence[Said]:
     """In the order of the chain."""
-    columns = (AuditEvent.subject, AuditEvent.kind, AuditEvent.data)
+    columns = (AuditEvent.id, AuditEvent.subject, AuditEvent.kind, AuditEvent.actor, AuditEvent.data)
     about = (AuditEvent.subject.in_(set(subjects)), AuditEvent.kind.in_(kinds))
     return [Said(*row) for row in session.execute(select(*columns).where(*about).order_by(AuditEvent.id))]

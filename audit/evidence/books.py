@@ -6,8 +6,13 @@ from sqlalchemy.orm import Session
 
 from audit.evidence.book import Book, Fault
 from audit.evidence.deliveries import Deliveries
+from audit.evidence.destinations import Destinations
+from audit.evidence.erasures import Erasures
 from audit.evidence.feedback import ReadersWords
 from audit.evidence.images import Images
+from audit.evidence.keys import Keys
+from audit.evidence.models import Models
+from audit.evidence.pictures import Pictures
 from audit.evidence.predictions import Predictions
 from audit.evidence.withdrawals import Withdrawals
 from audit.models import AuditEvent
@@ -17,34 +22,29 @@ class Books:
     """Give it events as they come, then let it page through the books."""
 
     def __init__(self) -> None:
-        self.images, self.predictions, self.withdrawals = Images(), Predictions(), Withdrawals()
-        self.deliveries, self.feedback = Deliveries(), ReadersWords()
+        self._predictions = Predictions()
+        self._books: dict[str, Book] = {
+            "images": Images(), "predictions": self._predictions, "pictures": Pictures(), "withdrawals": Withdrawals(),
+            "destinations": Destinations(), "deliveries": Deliveries(), "feedback": ReadersWords(),
+            "erasures": Erasures(), "models": Models(), "keys": Keys(),
+        }  # fmt: skip
         self.first_bad: Fault | None = None
         self._taken: list[tuple[Book, AuditEvent]] = []
-        self._unread = self._all()
+        self._unread = [*self._books.values()]
         self._after = 0
 
-    def _all(self) -> list[Book]:
-        return [self.images, self.predictions, self.withdrawals, self.deliveries, self.feedback]
-
     def counts(self) -> dict[str, int]:
-        return {
-            "images": self.images.held,
-            "predictions": self.predictions.held,
-            "older_predictions": self.predictions.older,
-            "withdrawals": self.withdrawals.held,
-            "deliveries": self.deliveries.held,
-            "feedback": self.feedback.held,
-        }
+        held = {name: book.held for name, book in self._books.items()}
+        return {**held, "older_predictions": self._predictions.older}
 
     def take(self, event: AuditEvent) -> None:
-        self._taken += [(book, event) for book in self._all() if book.takes(event)]
+        self._taken += [(book, event) for book in self._books.values() if book.takes(event)]
 
     def compare(self, session: Session) -> None:
         """Hold the rows that the events taken since the last time tell about against them."""
         taken, self._taken = self._taken, []
         faults: list[Fault] = []
-        for book in self._all():
+        for book in self._books.values():
             events = [event for theirs, event in taken if theirs is book]
             if events:
                 book.held += len(events)

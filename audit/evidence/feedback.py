@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import String, select, type_coerce
 from sqlalchemy.orm import Session
 
-from audit.evidence.book import AT_ONCE, Fault, Page, events_about
+from audit.evidence.book import AT_ONCE, Fault, Moment, Page, events_about
 from audit.models import AuditEvent, Feedback, Instance, Prediction
 
 FEEDBACK_GIVEN = "feedback.given"
-_SAID = ("prediction", "agreement", "true_label", "reader")
 
 
 class ReadersWords:
@@ -25,10 +24,10 @@ class ReadersWords:
     def hold(self, session: Session, events: Sequence[AuditEvent]) -> Iterator[Fault]:
         rows = _rows(session, [event.data["feedback"] for event in events])
         for event in events:
-            row_id, said = event.data["feedback"], {"image": event.subject, **{key: event.data[key] for key in _SAID}}
+            row_id, said = event.data["feedback"], {"image": event.subject, "principal": event.actor, **event.data}
             if row_id not in rows:
                 yield Fault(event.id, f"tells of feedback {row_id}, which is gone from the books")
-            elif changed := [key for key, value in said.items() if rows[row_id][key] != value]:
+            elif changed := [key for key, value in rows[row_id].items() if said.get(key, value) != value]:
                 words = ", ".join(changed)
                 yield Fault(event.id, f"tells of feedback {row_id}, which was changed in the books: {words}")
 
@@ -52,11 +51,12 @@ def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     rows = session.execute(
         select(
             Feedback.id, Feedback.prediction_id, type_coerce(Feedback.agreement, String),
-            type_coerce(Feedback.true_label, String), Feedback.reader, Instance.sop_instance_uid,
+            type_coerce(Feedback.true_label, String), Feedback.reader, Feedback.principal,
+            type_coerce(Feedback.created_at, Moment()), Instance.sop_instance_uid,
         )
         .join(Prediction, Feedback.prediction_id == Prediction.id)
         .join(Instance, Prediction.instance_id == Instance.id)
         .where(Feedback.id.in_(ids))
     )  # fmt: skip
-    keys = ("prediction", "agreement", "true_label", "reader", "image")
+    keys = ("prediction", "agreement", "true_label", "reader", "principal", "created_at", "image")
     return {row[0]: dict(zip(keys, row[1:], strict=True)) for row in rows}

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import String, select, type_coerce
 from sqlalchemy.orm import Session
 
-from audit.evidence.book import AT_ONCE, Fault, Page, events_about
+from audit.evidence.book import AT_ONCE, Fault, Moment, Page, events_about
 from audit.models import (
     AuditEvent,
     Instance,
@@ -43,6 +43,8 @@ class Predictions:
             row_id = event.data["prediction"]
             said: dict[str, Any] = {"image": event.subject, "outcome": _OUTCOMES[event.kind], "role": Role.ACTIVE.value}
             said |= {key: event.data.get(key) for key in _SAID}
+            if "created_at" in event.data:
+                said["created_at"] = event.data["created_at"]
             if row_id not in rows:
                 yield Fault(event.id, f"tells of prediction {row_id}, which is gone from the books")
             elif changed := [key for key, value in said.items() if rows[row_id][key] != value]:
@@ -81,6 +83,7 @@ def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         select(
             Prediction.id, type_coerce(Prediction.outcome, String), type_coerce(Prediction.role, String),
             Prediction.probability, Prediction.voi, ModelVersion.device_uid, Instance.sop_instance_uid,
+            type_coerce(Prediction.created_at, Moment()),
         )
         .join(ModelVersion, Prediction.model_version_id == ModelVersion.id)
         .join(Instance, Prediction.instance_id == Instance.id)
@@ -89,9 +92,10 @@ def _rows(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {
         row_id: {
             "outcome": outcome, "role": role, "probability": probability, "voi": voi,
-            "device_uid": device_uid, "image": image, "warnings": [], "reasons": [], "objects": [],
+            "device_uid": device_uid, "image": image, "created_at": created_at,
+            "warnings": [], "reasons": [], "objects": [],
         }
-        for row_id, outcome, role, probability, voi, device_uid, image in rows
+        for row_id, outcome, role, probability, voi, device_uid, image, created_at in rows
     }  # fmt: skip
     codes = select(
         PredictionWarning.prediction_id, type_coerce(PredictionWarning.severity, String), PredictionWarning.code

@@ -61,10 +61,16 @@ _POSTGRESQL_TRIGGERS = (
     """CREATE TRIGGER audit_events_are_not_emptied BEFORE TRUNCATE ON audit_events
        FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay()""",
 )
-_SQLITE_TRIGGERS = tuple(
-    f"""CREATE TRIGGER audit_events_refuse_{verb.lower()} BEFORE {verb} ON audit_events
-        BEGIN SELECT RAISE(ABORT, 'audit events are only ever added: {verb} refused'); END"""
-    for verb in ("UPDATE", "DELETE")
+_SQLITE_TRIGGERS = (
+    *(
+        f"""CREATE TRIGGER audit_events_refuse_{verb.lower()} BEFORE {verb} ON audit_events
+            BEGIN SELECT RAISE(ABORT, 'audit events are only ever added: {verb} refused'); END"""
+        for verb in ("UPDATE", "DELETE")
+    ),
+    # The row that REPLACE removes fires no DELETE trigger unless recursive_triggers is on.
+    """CREATE TRIGGER audit_events_refuse_replace BEFORE INSERT ON audit_events
+       WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)
+       BEGIN SELECT RAISE(ABORT, 'audit events are only ever added: REPLACE refused'); END""",
 )
 
 
@@ -355,7 +361,7 @@ def _unchain_events() -> None:
             " WHERE EXISTS (SELECT 1 FROM audit_events)"
         )
     else:
-        for verb in ("update", "delete"):
+        for verb in ("update", "delete", "replace"):
             op.execute(f"DROP TRIGGER audit_events_refuse_{verb}")
     for column in ("hash", "previous"):
         op.drop_column("audit_events", column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +30,7 @@ from audit.models import (
 )
 from audit.recalls import Recall, mark_recalled
 from audit.session import Database
-from core.records import Analysis, Finding, Outcome
+from core.records import Analysis, DeliveryState, Finding, Outcome
 from core.scopes import Scope
 from tests.api.conftest import StartAPI
 from tests.audit.rows import DEVICE_UID, MODEL, analysed, book, not_analysed, received, report
@@ -105,7 +106,7 @@ def test_an_image_that_waits_is_due_at_once_however_often_one_asks(api: httpx.Cl
         job = _job(database, image.sop_instance_uid)
         assert job.due_at is not None
         assert (job.due_at <= now(), job.attempts, job.last_error, job.generation) == (True, 0, None, 1)
-    assert len(_events(database, "job.requeued")) == 2
+    assert len(_events(database, "job.requeued")) == 1, "nothing was left to do for the second"
 
 
 def test_what_the_model_in_charge_has_judged_stands(api: httpx.Client, first_in_charge: Database) -> None:
@@ -186,10 +187,38 @@ def test_a_dead_delivery_goes_out_again(api: httpx.Client, database: Database, d
     with database.read() as session:
         states = session.scalars(select(Delivery.state).order_by(Delivery.id)).all()
     assert [state.value for state in states] == ["pending", "dead"]
-    assert [event.actor for event in _events(database, "delivery.requeued")] == ["tester"] * 2
+    assert [event.actor for event in _events(database, "delivery.requeued")] == ["tester"]
     with database.write() as session:
         assert [job.id for job in claim_deliveries(session, 16, 60)] == [dead.id]
     assert api.post(f"/v1/deliveries/{dead.id}/requeue").json()["did"] == "under_way"
+
+
+def test_many_who_ask_at_once_leave_one_event(api: httpx.Client, database: Database, dead: Delivery) -> None:
+    image = book(database)
+    with database.write() as session:
+        (claimed,) = claim_inference(session, 1, 60)
+        retry_inference(session, claimed, "spool_unreachable", pause_seconds=3600)
+    job = _job(database, image.sop_instance_uid)
+    for path, did, kind in (
+        (f"/v1/deliveries/{dead.id}/requeue", "requeued", "delivery.requeued"),
+        (f"/v1/jobs/{job.id}/retry", "made_due", "job.requeued"),
+    ):
+        with ThreadPoolExecutor(8) as people:
+            answers = list(people.map(lambda _, path=path: api.post(path), range(8)))
+        assert {answer.json()["did"] for answer in answers} == {did}
+        assert len(_events(database, kind)) == 1
+
+
+def test_a_delivery_that_was_tried_has_all_of_its_attempts_again(
+    api: httpx.Client, database: Database, dead: Delivery
+) -> None:
+    with database.write() as session:
+        pending = {"state": DeliveryState.PENDING, "attempts": 7, "due_at": now(), "lease_until": None, "token": None}
+        session.execute(update(Delivery).where(Delivery.id == dead.id).values(**pending))
+    assert api.post(f"/v1/deliveries/{dead.id}/requeue").json()["did"] == "requeued"
+    with database.read() as session:
+        assert session.get_one(Delivery, dead.id).attempts == 0
+    assert len(_events(database, "delivery.requeued")) == 1
 
 
 @pytest.mark.parametrize("hindrance", [{"last_error": "recalled"}, {"due_at": None}])

@@ -24,6 +24,7 @@ from core.settings import Settings
 from tests.api.conftest import serving
 from tests.audit.databases import migrated
 from tests.audit.rows import analysed, received
+from tests.audit.tampering import verify
 from tests.services import free_port
 
 _IMAGES = 4000
@@ -100,6 +101,8 @@ def test_the_made_up_history_is_one_the_service_could_have_written(database: Dat
         assert all(digest(row) == row.hash for row in last)
         assert all(newer.previous == older.hash for newer, older in pairwise(last))
         assert session.scalar(text("SELECT count(*) FROM predictions")) == _IMAGES
+    found = verify(database)
+    assert found.whole, found.first_bad
     with pytest.raises(ValueError, match="in use"):
         sample_history.fill(database, 10)
 

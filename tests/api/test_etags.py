@@ -39,3 +39,26 @@ def test_callers_who_see_patients_masked_have_tags_of_their_own(api: httpx.Clien
 def test_a_problem_and_a_stream_have_none(api: httpx.Client, database: Database) -> None:
     assert "ETag" not in api.get("/v1/predictions/1").headers
     assert "ETag" not in api.get("/v1/predictions/export").headers
+
+
+def test_the_document_says_which_answers_have_one(api: httpx.Client, database: Database) -> None:
+    (image,) = analysed(database)
+    known = {
+        "study_instance_uid": image.study_instance_uid, "sop_instance_uid": image.sop_instance_uid, "prediction_id": 1,
+        "kind": "overlay",
+    }  # fmt: skip
+    tagged = set()
+    for path, operations in api.get("/openapi.json").json()["paths"].items():
+        if "get" not in operations:
+            continue
+        address = path.format(**known)
+        answer = api.get(address, params={"patient_id": "P"} if path == "/v1/patients" else {})
+        if answer.status_code != 200:
+            continue
+        has_tag, documented = "ETag" in answer.headers, operations["get"]
+        headers = {each["name"] for each in documented.get("parameters", ()) if each["in"] == "header"}
+        assert ("304" in documented["responses"], "If-None-Match" in headers) == (has_tag, has_tag), path
+        assert ("ETag" in documented["responses"]["200"].get("headers", {})) is has_tag, path
+        if has_tag:
+            tagged.add(path)
+    assert {"/v1/predictions", "/v1/predictions/{prediction_id}", "/v1/patients", "/v1/events"} <= tagged

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.masking import MASKED
 from audit.api_keys import create_key
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Study, now
 from audit.session import Database
 from core.scopes import Scope
 from tests.audit.rows import DEVICE_UID, analysed, not_analysed, positive, received
@@ -128,6 +128,16 @@ def test_feedback_is_about_an_answer_that_is_there(api: httpx.Client, database: 
     analysed(database, not_analysed("lateral_view"))
     assert (_give(api).status_code, _give(api).json()["code"]) == (409, "conflict")
     assert _give(api, 7).status_code == api.get("/v1/predictions/7/feedback").status_code == 404
+
+
+def test_feedback_on_an_erased_study_is_refused(api: httpx.Client, database: Database) -> None:
+    analysed(database, positive(0.8))
+    with database.write() as session:
+        session.execute(update(Study).values(erased_at=now()))
+    answer = _give(api, comment=NAME)
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "was erased" in answer.json()["detail"]
+    assert api.get("/v1/predictions/1/feedback").json()["items"] == []
 
 
 def test_pages_stay_right_while_feedback_arrives(api: httpx.Client, database: Database) -> None:

@@ -75,10 +75,46 @@ def test_a_body_of_unknown_length_is_counted_as_it_comes(start_api: StartAPI, da
     assert client.get("/v1/keys").status_code == 200
 
 
-def test_headers_have_an_end(start_api: StartAPI) -> None:
+@pytest.mark.parametrize("more", [1, 5_000, 45_000])
+def test_a_head_has_an_end(start_api: StartAPI, more: int) -> None:
+    client, size = start_api(), connections.HEAD_BYTES
+    line, host = b"GET /health/live", b" HTTP/1.1\r\nHost: x\r\n"
+    for said in (
+        _speak(client, line + host + b"X-More: " + b"x" * (size + more) + b"\r\n\r\n"),
+        _speak(client, line + host, b"X-More: " + b"x" * (size + more), pause=0.1),
+        _speak(client, line + host + b"X-More: " + b" " * (size + more) + b"x\r\n\r\n"),
+        _speak(client, line + host + b"X: x\r\n" * (size // 6 + more) + b"\r\n"),
+    ):
+        assert said.startswith(b"HTTP/1.1 431 ")
+        assert b"at most 16384 bytes" in said
+    for said in (
+        _speak(client, line + b"?" + b"x" * (size + more) + host + b"\r\n"),
+        _speak(client, line + b"?" + b"x" * (size + more), pause=0.1),
+    ):
+        assert said.startswith(b"HTTP/1.1 414 ")
+        assert said.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_head_of_just_that_length_is_read(start_api: StartAPI) -> None:
     client = start_api()
-    said = _speak(client, b"GET / HTTP/1.1\r\nHost: x\r\n", b"X-More: " + b"x" * (connections.HEAD_BYTES + 1))
-    assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
+    begin, end = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-More: ", b"\r\n\r\n"
+    head = begin + b"x" * (connections.HEAD_BYTES - len(begin) - len(end)) + end
+    close = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert _speak(client, head * 3 + close).count(b"HTTP/1.1 200 ") == 4, "and so is each that follows"
+    said = _speak(client, head + head.replace(b"x\r\n\r\n", b"xx\r\n\r\n"))
+    assert (said.count(b"HTTP/1.1 200 "), said.count(b"HTTP/1.1 431 ")) == (1, 1)
+
+
+def test_a_body_with_two_lengths_is_refused_and_the_connection_closed(start_api: StartAPI) -> None:
+    """RFC 9112 6.1: a proxy that goes by the other one takes part of it for another request."""
+    hidden = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n"
+    for accept in (b"application/json", b"text/html"):
+        said = _speak(start_api(), head + b"Accept: " + accept + b"\r\n\r\n0\r\n\r\n" + hidden)
+        assert said.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" in said.lower()
+        assert b"never both" in said
+        assert said.count(b"HTTP/1.1 ") == 1
 
 
 def test_who_sends_a_head_drop_by_drop_is_cut_off(start_api: StartAPI, monkeypatch: pytest.MonkeyPatch) -> None:

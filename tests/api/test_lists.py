@@ -8,12 +8,24 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from audit.alerts import AlertCode, Condition, settle_alerts
 from audit.api_keys import create_key
 from audit.confirmations import claim_questions, confirm
 from audit.deliveries import claim_deliveries, mark_dead, mark_sent
 from audit.events import record_event
 from audit.inference_jobs import claim_inference
-from audit.models import Delivery, Feedback, Instance, Picture, PictureKind, Prediction, ResultObject, Upload, now
+from audit.models import (
+    AuditEvent,
+    Delivery,
+    Feedback,
+    Instance,
+    Picture,
+    PictureKind,
+    Prediction,
+    ResultObject,
+    Upload,
+    now,
+)
 from audit.session import Database
 from core.records import Analysis, DeliveryState, Finding, Outcome, ResultKind
 from core.scopes import Scope
@@ -262,8 +274,74 @@ def test_a_cursor_goes_on_with_its_own_question_alone(api: httpx.Client, databas
     for other in ({}, {"outcome": "negative"}, {"outcome": "positive", "sort": "oldest"}, {"patient_id": "A"}):
         answer = api.get("/v1/predictions", params={**other, "cursor": cursor})
         assert answer.status_code == 422
-        assert answer.json()["detail"].startswith("cursor: the cursor belongs to another sort or other filters")
-    assert api.get("/v1/studies", params={"cursor": cursor}).status_code == 422
+        assert answer.json()["detail"].startswith("cursor: the cursor belongs to another list, sort or filter")
+
+
+def test_a_cursor_goes_on_with_its_own_list_alone(api: httpx.Client, database: Database) -> None:
+    analysed(database, _FAILED, [received(), received()])
+    with database.write() as session:
+        settle_alerts(session, [Condition(code, "", "It is so.") for code in (AlertCode.DRIFT, AlertCode.DISK_LOW)])
+        for reader in ("x", "y"):
+            session.add(Feedback(prediction_id=1, reader=reader, principal="p", agreement="agree"))
+    lists = {
+        path: {"limit": 1} | more
+        for path, more in {
+            "predictions": {}, "studies": {}, "instances": {}, "deliveries": {}, "events": {}, "dead-letters": {},
+            "search": {}, "feedback": {}, "alerts": {"state": "all"},
+        }.items()
+    }  # fmt: skip
+    cursors = {path: api.get(f"/v1/{path}", params=query).json()["next"] for path, query in lists.items()}
+    for path, query in lists.items():
+        for origin, cursor in cursors.items():
+            answer = api.get(f"/v1/{path}", params=query | {"cursor": cursor})
+            assert answer.status_code == (200 if path == origin else 422), (path, origin)
+            if path != origin:
+                assert answer.json()["detail"].startswith("cursor: "), (path, origin)
+
+
+@pytest.mark.parametrize("path", ["predictions", "studies/export", "patients", "search", "feedback", "alerts", "drift"])
+def test_of_a_parameter_given_twice_no_value_is_chosen(api: httpx.Client, database: Database, path: str) -> None:
+    analysed(database, instances=[received(patient_id="A"), received(patient_id="B")])
+    for name in ("outcome", "patient_id", "limit", "no_such"):
+        answer = api.get(f"/v1/{path}", params=[(name, "positive"), (name, "negative")])
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), name
+        assert answer.json()["detail"] == f"{name}: given more than once; ask once for each value."
+    both = api.get("/v1/predictions", params=[("outcome", "positive"), ("outcome", "positive")])
+    assert both.status_code == 422, "the same value as well"
+
+
+TEXT_FILTERS = {
+    "predictions": ("source", "label", "warning", "reason", "model", "model_version", "destination", "patient_id"),
+    "predictions/export": ("source", "warning", "accession_number"),
+    "studies": ("source", "reason", "destination"),
+    "studies/export": ("source", "destination"),
+    "instances": ("source", "modality"),
+    "deliveries/export": ("destination", "last_error"),
+    "events/export": ("kind", "subject", "actor", "request_id"),
+    "search": ("q", "source"),
+    "feedback": ("reader", "model", "source"),
+}
+
+
+def test_text_in_a_wrong_filter_does_not_stay_in_the_chain(api: httpx.Client, database: Database) -> None:
+    for path, names in TEXT_FILTERS.items():
+        for name in names:
+            assert api.get(f"/v1/{path}", params={name: "SECRETPID0"}).status_code == 200, (path, name)
+    known = {
+        "outcome": "positive", "study_instance_uid": "1.2.3", "probability_from": "0.5", "recalled": "false",
+        "received_from": "2026-03-02", "source": "room-1",
+    }  # fmt: skip
+    api.get("/v1/predictions", params=known)
+    with database.read() as session:
+        events = session.scalars(select(AuditEvent).where(AuditEvent.kind.like("api.%")).order_by(AuditEvent.id)).all()
+    assert all("SECRETPID0" not in str((event.subject, event.actor, event.data)) for event in events)
+    recorded = [(event.data["route"], name) for event in events[:-1] for name in event.data["filters"]]
+    assert set(recorded) == {(f"/v1/{path}", name) for path, names in TEXT_FILTERS.items() for name in names}
+    assert {value for event in events[:-1] for value in event.data["filters"].values()} == {"(given)"}
+    assert events[-1].data["filters"] == {
+        "outcome": "positive", "study_instance_uid": "1.2.3", "probability_from": 0.5, "recalled": False,
+        "received_from": "2026-03-02T00:00:00Z", "source": "(given)",
+    }  # fmt: skip
 
 
 def test_dead_letters_are_deliveries_and_analyses(api: httpx.Client, database: Database) -> None:

@@ -68,7 +68,6 @@ def troubled(database_url: str, tmp_path: Path) -> Iterator[Database]:
                 Feedback(prediction_id=first[0], agreement=Agreement.AGREE, comment="", reader="dr", principal="key")
             )
             beat(session, WorkQueue.INFERENCE, "worker-1")
-            record_event(session, "association.refused")
             record_event(session, "delivery.confirmed")
             record_event(session, "chain.broken")
         analysed(database, _broken())
@@ -154,6 +153,24 @@ def test_every_query_finds_something(prometheus: httpx.Client) -> None:
     assert held <= firing | {alert["alert"] for alert in _ALERTS if "for" in alert}
     figures = {row["metric"]["source"]: float(row["value"][1]) for row in _query(prometheus, "pneumo_drift_psi")}
     assert figures.keys() == {"room-1"}
+
+
+def test_the_first_stranger_and_the_first_conflict_are_told(prometheus: httpx.Client, troubled: Database) -> None:
+    """No series may begin with the event that is looked for: from nothing to 1 is no increase."""
+    first = {"PneumoStrangers", "PneumoConflict"}
+    assert not _firing(prometheus) & first
+    with troubled.write() as session:
+        record_event(session, "association.refused")
+        record_event(session, "instance.conflict")
+    deadline = time.monotonic() + 30
+    while not first <= _firing(prometheus):
+        assert time.monotonic() < deadline, _firing(prometheus)
+        time.sleep(0.2)
+
+
+def _firing(prometheus: httpx.Client) -> set[str]:
+    alerts = prometheus.get("/api/v1/alerts").json()["data"]["alerts"]
+    return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
 
 def test_the_rules_are_well_formed() -> None:

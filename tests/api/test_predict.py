@@ -301,6 +301,20 @@ class TestIdempotency:
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
         assert self.post(client, "two").json()["cached"]
 
+    def test_a_repeated_problem_is_of_the_request_that_repeats(
+        self, client: httpx.Client, worker: AnsweringWorker
+    ) -> None:
+        worker.say = lambda _job: not_analysed("lateral_view")
+        for path, field in (("/predict", "file"), ("/v1/predict/batch", "files")):
+            said = []
+            for request_id in ("first", "again"):
+                headers = {"Idempotency-Key": path, "X-Request-ID": request_id}
+                said.append(client.post(path, files={field: png()}, headers=headers))
+                document = said[-1].json()
+                problem = document["results"][0]["problem"] if "results" in document else document
+                assert (problem["code"], problem["request_id"]) == ("not_analysable", request_id)
+            assert ["Idempotency-Replayed" in answer.headers for answer in said] == [False, True]
+
     def test_a_key_is_one_callers(self, client: httpx.Client, database: Database) -> None:
         self.post(client, "one")
         with client_with(key_of(database, "other-ward"), client) as other:

@@ -58,13 +58,15 @@ def test_one_log_line_a_request_without_what_the_caller_filled_in(
     api.get("/v1/studies/1.2.3?", headers={"X-Request-ID": "seen"})
     api.get("/v1/predictions", params={"patient_id": "SECRET-1"})
     httpx.get(api.base_url.join("/v1/predictions"))
+    api.head("/health/live")
     deadline = time.monotonic() + 10
-    while len(found := _access_lines(caplog)) < 3 and time.monotonic() < deadline:  # written once the answer is sent
+    while len(found := _access_lines(caplog)) < 4 and time.monotonic() < deadline:  # written once the answer is sent
         time.sleep(0.02)
     assert [(line["method"], line["route"], line["status"], line["caller"]) for line in found] == [
         ("GET", "/v1/studies/{study_instance_uid}", 404, "tester"),
         ("GET", "/v1/predictions", 200, "tester"),
         ("GET", "/v1/predictions", 401, None),
+        ("HEAD", "/health/live", 200, None),
     ]
     assert found[0]["request_id"] == "seen"
     assert found[0]["ms"] >= 0

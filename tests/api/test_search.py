@@ -4,8 +4,10 @@ import httpx
 from sqlalchemy import select
 
 from audit.api_keys import create_key
+from audit.events import record_event
 from audit.models import AuditEvent
 from audit.session import Database
+from audit.uploads import GivenImage, Request, book_upload
 from core.scopes import Scope
 from tests.audit.rows import analysed, book, received
 
@@ -48,3 +50,30 @@ def test_the_day_and_the_events_of_a_study(api: httpx.Client, database: Database
     assert [worker["alive"] for worker in today["workers"]] == [False, False]
     events = api.get(f"/v1/studies/{image.study_instance_uid}/events").json()["items"]
     assert [event["kind"] for event in events] == ["instance.received", "prediction.positive"]
+
+
+def test_a_dashboard_that_reads_for_ever_hides_nothing_of_a_study(api: httpx.Client, database: Database) -> None:
+    (image,) = analysed(database)
+    with database.write() as session:
+        for _ in range(1005):
+            record_event(session, "api.read", subject=image.study_instance_uid, actor="dashboard")
+    timeline = api.get(f"/v1/studies/{image.study_instance_uid}/events").json()
+    assert [event["kind"] for event in timeline["items"]] == ["instance.received", "prediction.positive"]
+    assert (timeline["left_out"], timeline["reads"], len(timeline["newest_reads"])) == (0, 1005, 100)
+    page = api.get(f"/studies/{image.study_instance_uid}", headers={"Accept": "text/html"}).text
+    assert "Image received" in page
+    assert "Analysed: positive" in page
+    assert "Read 1,006 times" in page, "the page's own is one of them"
+    assert "The newest 100" in page
+
+
+def test_an_upload_was_released_to_nobody(api: httpx.Client, database: Database) -> None:
+    given = GivenImage(
+        principal="dashboard", peer_address="127.0.0.1", content_sha256="ab" * 32, size_bytes=1000,
+        media_type="image/png", columns=512, rows=512, use_tta=False, patient_id="MUSTER-1",
+    )  # fmt: skip
+    with database.write() as session:
+        book_upload(session, given, "received/ab/upload.png", Request())
+    uid = api.get("/v1/studies").json()["items"][0]["study_instance_uid"]
+    page = api.get(f"/studies/{uid}", headers={"Accept": "text/html"}).text
+    assert "<dt>Results released</dt><dd>to nobody: whoever uploaded the image got the answer</dd>" in page

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, select, text
+from sqlalchemy.orm import Session
 
 from audit.anchors import Anchor, anchor_of_now
 from audit.chain import digest
@@ -19,16 +20,45 @@ from audit.verification import Findings, Verification
 @contextmanager
 def behind_the_triggers(database: Database) -> Iterator[Connection]:
     with database.engine.begin() as connection:
-        if database.is_sqlite:
-            triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
-            for name, _ in triggers:
-                connection.exec_driver_sql(f"DROP TRIGGER {name}")
-            yield connection
-            for _, statement in triggers:
-                connection.exec_driver_sql(statement)
-        else:
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            yield connection
+        triggers = _disarmed(connection, database)
+        yield connection
+        for statement in triggers:
+            connection.exec_driver_sql(statement)
+
+
+def _disarmed(connection: Connection, database: Database) -> list[str]:
+    """For this transaction nothing refuses anything; returns what arms it again."""
+    if not database.is_sqlite:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        return []
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    triggers = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).all()
+    for name, _ in triggers:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    return [statement for _, statement in triggers]
+
+
+class _WithinTransaction(Database):
+    """What others would see if this connection committed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self._connection, join_transaction_mode="rollback_only") as session:
+            yield session
+
+    snapshot = read
+
+
+def verify_after(database: Database, *statements: str) -> Findings:
+    """As if somebody had changed rows like this; nothing of it lasts."""
+    with database.engine.connect() as connection:
+        _disarmed(connection, database)
+        for statement in statements:
+            assert connection.execute(text(statement)).rowcount, statement
+        return verify(_WithinTransaction(connection))
 
 
 def tamper(database: Database, *statements: str, **values: object) -> None:
@@ -46,10 +76,12 @@ def tampered(database: Database, table: str, row_id: int, change: str) -> Iterat
         f"CREATE TABLE kept AS SELECT {column} AS value FROM {table} WHERE id = {row_id}",
         f"UPDATE {table} SET {change} WHERE id = {row_id}",
     )
-    yield
-    tamper(
-        database, f"UPDATE {table} SET {column} = (SELECT value FROM kept) WHERE id = {row_id}", "DROP TABLE kept"
-    )  # fmt: skip
+    try:
+        yield
+    finally:
+        tamper(
+            database, f"UPDATE {table} SET {column} = (SELECT value FROM kept) WHERE id = {row_id}", "DROP TABLE kept"
+        )  # fmt: skip
 
 
 def rewritten_hash(database: Database, event_id: int, **changes: object) -> str:

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select, update
 
 from audit.chain import GENESIS, digest
 from audit.deliveries import DeliveryFilter, claim_deliveries, mark_dead, mark_sent, requeue_deliveries
 from audit.events import record_event
 from audit.feedback import give_feedback
-from audit.models import Agreement, AuditEvent, Delivery, Prediction
+from audit.inference_jobs import facts
+from audit.models import Agreement, AuditEvent, ChainHead, Delivery, ModelVersion, Prediction
 from audit.recalls import Recall, mark_recalled
 from audit.session import Database
 from audit.verification import Verification
-from tests.audit.rows import analysed, book, not_analysed, positive, received, report
-from tests.audit.tampering import tamper, tampered, verify
+from tests.audit.long_life import live
+from tests.audit.rows import DEVICE_UID, MODEL, analysed, book, not_analysed, positive, received, report
+from tests.audit.tampering import behind_the_triggers, tamper, tampered, verify
 from tests.audit.test_shadow_predictions import CANDIDATE, CANDIDATE_UID
 
 
@@ -41,7 +44,8 @@ def test_books_that_say_what_the_events_say_are_whole(said: Database) -> None:
     found = verify(said)
     assert found.whole, found.first_bad
     assert found.books == {
-        "images": 2, "predictions": 2, "older_predictions": 0, "withdrawals": 0, "deliveries": 0, "feedback": 1
+        "images": 2, "predictions": 2, "older_predictions": 0, "pictures": 2, "withdrawals": 0, "destinations": 2,
+        "deliveries": 0, "feedback": 1, "erasures": 0, "models": 1, "keys": 0,
     }  # fmt: skip
 
 
@@ -49,10 +53,11 @@ def test_a_changed_answer_is_found(said: Database) -> None:
     for table, row_id, change in (
         ("predictions", 1, "probability = 0.1"), ("predictions", 1, "voi = 'none'"),
         ("predictions", 1, "outcome = 'negative'"), ("predictions", 1, "role = 'shadow'"),
-        ("model_versions", 1, "device_uid = '2.25.99'"), ("result_objects", 1, "sha256 = 'ef'"),
+        ("predictions", 1, "created_at = '2020-01-01 00:00:00'"), ("result_objects", 1, "sha256 = 'ef'"),
         ("warnings", 1, "code = 'nothing'"), ("warnings", 2, "code = 'nothing'"),
         ("feedback", 1, "agreement = 'disagree'"), ("feedback", 1, "reader = 'dr.no'"),
-        ("feedback", 1, "prediction_id = 2"),
+        ("feedback", 1, "prediction_id = 2"), ("feedback", 1, "principal = 'somebody'"),
+        ("feedback", 1, "created_at = '2020-01-01 00:00:00'"),
     ):  # fmt: skip
         with tampered(said, table, row_id, change):
             fault = verify(said).first_bad
@@ -110,6 +115,7 @@ def test_a_prediction_from_before_events_said_so_much_is_counted(database: Datab
     tamper(database, "DELETE FROM audit_events", f"UPDATE chain_head SET event_id = 0, hash = '{GENESIS}', events = 0")
     with database.write() as session:
         record_event(session, "instance.received", subject=image.sop_instance_uid)
+        record_event(session, "model.registered", subject=DEVICE_UID, name=MODEL.name, version=MODEL.version)
         record_event(session, "prediction.positive", subject=image.sop_instance_uid, attempts=1, reasons=[])
     found = verify(database)
     assert (found.whole, found.books["predictions"], found.books["older_predictions"]) == (True, 0, 1)
@@ -157,7 +163,7 @@ def test_a_dead_letter_that_was_thrown_away_is_found(delivered: Database) -> Non
     assert "gone from the books" in fault.why
     with delivered.read() as session:
         assert fault.id is not None
-        assert session.get_one(AuditEvent, fault.id).kind == "delivery.dead"
+        assert session.get_one(AuditEvent, fault.id).kind == "prediction.positive"
 
 
 def test_an_image_that_nobody_analysed_is_missed_too(database: Database) -> None:
@@ -216,23 +222,33 @@ def test_a_recall_from_before_events_named_predictions_holds(recalled: Database)
     assert verify(recalled).whole
 
 
-def _rechain(database: Database) -> None:
-    """As a forger would who is not held against an anchor: the whole chain anew."""
+def _rechain(database: Database, *forgotten: str) -> None:
+    """As a forger would who is not held against an anchor: the whole chain anew; without some keys of their data."""
     with database.read() as session:
-        events = list(session.query(AuditEvent).order_by(AuditEvent.id))
+        events = list(session.scalars(select(AuditEvent).order_by(AuditEvent.id)))
         session.expunge_all()
     previous = GENESIS
-    for event in events:
-        event.previous = previous
-        event.hash = previous = digest(event)
-        tamper(
-            database, "UPDATE audit_events SET previous = :previous, hash = :hash WHERE id = :id",
-            id=event.id, previous=event.previous, hash=event.hash,
-        )  # fmt: skip
-    tamper(
-        database, "UPDATE chain_head SET event_id = :id, hash = :hash, events = :events",
-        id=events[-1].id, hash=previous, events=len(events),
-    )  # fmt: skip
+    with behind_the_triggers(database) as connection:
+        for event in events:
+            event.data = {key: value for key, value in event.data.items() if key not in forgotten}
+            event.previous = previous
+            event.hash = previous = digest(event)
+            changed = {"data": event.data, "previous": event.previous, "hash": event.hash}
+            connection.execute(update(AuditEvent).where(AuditEvent.id == event.id).values(changed))
+        end = {"event_id": events[-1].id, "hash": previous, "events": len(events)}
+        connection.execute(update(ChainHead).values(end))
+
+
+def test_a_life_from_before_events_said_so_much_is_whole(database: Database) -> None:
+    live(database)
+    tamper(database, "DELETE FROM audit_events WHERE kind = 'study.concluded'")
+    younger = ("study", "series", "source", "received_at", "created_at", "pictures", "deliveries", "fingerprint")
+    _rechain(
+        database, *younger, *(key for key in facts(ModelVersion(preprocessing="")) if key not in {"name", "version"})
+    )
+    found = verify(database)
+    assert found.whole, found.first_bad
+    assert (found.books["pictures"], found.books["destinations"], found.books["predictions"]) == (0, 2, 14)
 
 
 def test_what_is_written_while_it_walks_is_no_fault(delivered: Database) -> None:

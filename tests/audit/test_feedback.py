@@ -3,15 +3,17 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select, update
 
+from audit.chain import moment
 from audit.feedback import (
     Contradiction,
     FeedbackFilter,
     NotJudged,
+    StudyErased,
     feedback_of,
     find_feedback,
     give_feedback,
 )
-from audit.models import Agreement, AuditEvent, Feedback, Prediction, TrueLabel, now
+from audit.models import Agreement, AuditEvent, Feedback, Prediction, Study, TrueLabel, now
 from audit.session import Database
 from tests.audit.databases import counted_statements
 from tests.audit.rows import analysed, not_analysed, positive, received
@@ -64,7 +66,8 @@ def test_it_leaves_an_event_without_the_comment(database: Database) -> None:
     row = say(database, 1, "disagree", "pneumonia", comment="Mrs Nobody, seen on CT")
     with database.read() as session:
         event = session.scalars(select(AuditEvent).where(AuditEvent.kind == "feedback.given")).one()
-        assert session.get_one(Feedback, row).comment == "Mrs Nobody, seen on CT"
+        given = session.get_one(Feedback, row)
+        assert given.comment == "Mrs Nobody, seen on CT"
     assert (event.subject, event.actor) == (image.sop_instance_uid, "reading-room")
     assert event.data == {
         "feedback": row,
@@ -72,7 +75,18 @@ def test_it_leaves_an_event_without_the_comment(database: Database) -> None:
         "agreement": "disagree",
         "true_label": "pneumonia",
         "reader": "a.reader",
+        "created_at": moment(given.created_at),
     }
+
+
+def test_what_was_erased_takes_no_comment_that_nothing_would_erase(database: Database) -> None:
+    analysed(database)
+    with database.write() as session:
+        session.execute(update(Study).values(erased_at=now()))
+    with pytest.raises(StudyErased, match="was erased"):
+        say(database, 1, "agree", comment="Mrs Nobody")
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Feedback)) == 0
 
 
 def test_only_an_answer_can_be_right_or_wrong(database: Database) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from audit.deliveries import claim_deliveries, mark_sent
+from audit.deliveries import ERASED, claim_deliveries, mark_dead, mark_sent
 from audit.figures import Figures, heartbeat_ages, read_figures
 from audit.models import Delivery, Heartbeat, Job, now
 from audit.session import Database
@@ -47,6 +47,16 @@ def test_everything_is_counted(database: Database) -> None:
     assert (figures.jobs_pending, figures.studies_waiting) == (1, 1)
     assert figures.oldest_unanalysed_age == pytest.approx(50, abs=20)
     assert figures.oldest_undelivered_age["archive"] == pytest.approx(3600, abs=60)
+
+
+def test_what_a_recall_or_an_erasure_ended_was_not_given_up(database: Database) -> None:
+    analysed(database)
+    report(database)
+    with database.write() as session:
+        given_up, ended = claim_deliveries(session, 2, 60)
+        mark_dead(session, given_up, "sop_class_not_supported", 0x0122)
+        mark_dead(session, ended, ERASED, None)
+    assert _figures(database).deliveries == {("dead", "pacs"): 1}
 
 
 def test_a_queue_is_as_awake_as_its_most_awake_worker(database: Database) -> None:

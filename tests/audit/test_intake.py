@@ -35,6 +35,8 @@ def test_a_new_image_is_an_instance_with_a_job_that_is_due(database: Database) -
         assert (job.id, job.instance_id, job.state, job.attempts) == (booked.job_id, row.id, JobState.PENDING, 0)
         assert job.due_at == row.received_at
         assert row.received_at.tzinfo is not None
+        assert row.study.first_received_at == row.study.last_received_at == row.received_at
+        assert row.source.first_seen_at == row.source.last_seen_at == row.received_at
     assert [event.actor for event in _events(database, "instance.received")] == ["XRAY1"]
 
 

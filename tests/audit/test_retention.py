@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from sqlalchemy import inspect, select, text, update
 
 from audit.commitments import look_up
+from audit.dead_letters import count_dead_letters
 from audit.deliveries import DeliveryFilter, claim_deliveries, mark_dead, mark_sent, requeue_deliveries
 from audit.feedback import give_feedback
 from audit.holdings import StudyKeys, find_studies
-from audit.inference_jobs import claim_inference, finish_inference, register_model
+from audit.inference_jobs import StoredPicture, claim_inference, finish_inference, register_model
 from audit.intake import Receipt, book_instance
 from audit.models import (
     Agreement,
@@ -23,7 +25,6 @@ from audit.models import (
     Delivery,
     ErasedFile,
     Instance,
-    Picture,
     PictureKind,
     Prediction,
     Study,
@@ -71,13 +72,9 @@ def judged(database: Database, spool: Spool, instance: ReceivedInstance | None =
         finish_inference(
             session, job, positive(0.9, "low_resolution"), model_version_id=register_model(session, MODEL, DEVICE_UID),
             results=results, destinations=dict.fromkeys(ResultKind, ("pacs",)), stage_seconds={},
+            pictures=[StoredPicture(PictureKind.OVERLAY, spool.write(b"png", "results"), "ef")],
         )  # fmt: skip
         row = session.scalars(select(Prediction).where(Prediction.instance_id == job.instance_id)).one()
-        session.add(
-            Picture(
-                prediction_id=row.id, kind=PictureKind.OVERLAY, spool_name=spool.write(b"png", "results"), sha256="ef"
-            )
-        )
         give_feedback(
             session, row.id, agreement=Agreement.DISAGREE, comment="As in Mrs Example.", reader="dr", principal="key"
         )
@@ -155,6 +152,37 @@ def test_what_tells_of_the_patient_goes_and_the_rest_stays(
         "why": "retention", "images": 1, "results": 2, "pictures": 1, "kept_aside": 1, "comments": 1,
     }  # fmt: skip
     assert _erase(database, spool) == Erased()
+
+
+def test_a_comment_that_came_to_an_erased_study_goes_as_well(
+    database: Database, spool: Spool, done: ReceivedInstance
+) -> None:
+    """Earlier versions took feedback on what was erased."""
+    _erase(database, spool)
+    with database.write() as session:
+        session.execute(update(Study).values(erased_at=None))
+        give_feedback(session, 1, agreement=Agreement.AGREE, comment="As in Mrs Example.", reader="dr", principal="key")
+        session.execute(update(Study).values(erased_at=now()))
+    assert "Mrs Example" in _everything(database)
+    assert _erase(database, spool) == Erased(studies=1, comments=1)
+    assert "Mrs Example" not in _everything(database)
+    assert verify(database).whole
+    assert _erase(database, spool) == Erased()
+
+
+def test_an_erasure_waits_for_feedback_that_is_being_given(
+    database: Database, spool: Spool, done: ReceivedInstance
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("one writer at a time")
+    erasing = threading.Thread(target=_erase, args=(database, spool))
+    with database.write() as session:
+        give_feedback(session, 1, agreement=Agreement.AGREE, comment="As in Mrs Example.", reader="2", principal="key")
+        erasing.start()
+        erasing.join(0.5)
+        assert erasing.is_alive()
+    erasing.join(20)
+    assert "Mrs Example" not in _everything(database)
 
 
 def test_younger_studies_stay(database: Database, spool: Spool, done: ReceivedInstance) -> None:
@@ -241,9 +269,13 @@ def test_a_dead_delivery_of_what_is_erased_cannot_be_requeued(
         assert requeue_deliveries(session, DeliveryFilter(), ACTOR) == [1, 2]
         for job in claim_deliveries(session, 9, 60):
             mark_dead(session, job, "refused", 0x0122)
+    with database.read() as session:
+        assert count_dead_letters(session, None) == 2
     assert _erase(database, spool).studies == 1
     with database.write() as session:
         assert requeue_deliveries(session, DeliveryFilter(), ACTOR) == []
+        assert count_dead_letters(session, None) == 0
+    assert verify(database).whole
     assert done.study_instance_uid in _everything(database)
 
 

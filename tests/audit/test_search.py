@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from audit import timelines
+from audit.events import record_event
 from audit.models import now
 from audit.search import StudySearch, known_sources, search_studies, study_of_instance
 from audit.session import Database
-from audit.timelines import events_of_study
+from audit.timelines import History, history_of_study
 from core.records import DeliveryState, Outcome
 from tests.audit.databases import counted_statements
 from tests.audit.rows import analysed, book, not_analysed, positive, received, report, results_of
@@ -101,6 +103,28 @@ def test_the_events_of_a_study_are_its_own(database: Database) -> None:
     analysed(database)
     report(database)
     with database.read() as session:
-        events = events_of_study(session, image.study_instance_uid)
-        assert [event.kind for event in events] == ["instance.received", "prediction.positive", "study.reported"]
-        assert events_of_study(session, "1.2.3") == []
+        found = history_of_study(session, image.study_instance_uid)
+        assert [event.kind for event in found.events] == ["instance.received", "prediction.positive", "study.reported"]
+        assert history_of_study(session, "1.2.3") == History([], 0, 0, [])
+
+
+def test_reads_are_counted_and_push_nothing_out(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    (image,) = analysed(database)
+    report(database)
+    monkeypatch.setattr(timelines, "MOST_EVENTS", 3)
+    monkeypatch.setattr(timelines, "MOST_READS", 2)
+    with database.write() as session:
+        for number in range(5):
+            record_event(session, "api.read", subject=image.study_instance_uid, actor=f"reader-{number}")
+    with database.read() as session:
+        found = history_of_study(session, image.study_instance_uid)
+    assert [event.kind for event in found.events] == ["instance.received", "prediction.positive", "study.reported"]
+    assert (found.left_out, found.reads) == (0, 5)
+    assert [event.actor for event in found.newest_reads] == ["reader-4", "reader-3"]
+
+    with database.write() as session:
+        record_event(session, "study.reanalysed", subject=image.study_instance_uid)
+    with database.read() as session:
+        found = history_of_study(session, image.study_instance_uid)
+    assert [event.kind for event in found.events] == ["prediction.positive", "study.reported", "study.reanalysed"]
+    assert found.left_out == 1, "and says so"

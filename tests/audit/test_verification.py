@@ -174,6 +174,14 @@ def test_the_database_refuses_to_change_or_remove_events(chained: Database, verb
         session.connection().exec_driver_sql(verb)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL has no REPLACE
+@pytest.mark.parametrize("statement", ["INSERT OR REPLACE INTO", "REPLACE INTO"])
+def test_sqlite_refuses_to_put_an_event_in_place_of_another(chained: Database, statement: str) -> None:
+    with pytest.raises(DBAPIError, match="only ever added: REPLACE refused"), chained.write() as session:
+        session.connection().exec_driver_sql(f"{statement} audit_events SELECT * FROM audit_events WHERE id = 3")
+    assert verify(chained).whole
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no TRUNCATE
 def test_postgresql_refuses_to_empty_the_table(chained: Database) -> None:
     with pytest.raises(DBAPIError, match="TRUNCATE refused"), chained.write() as session:

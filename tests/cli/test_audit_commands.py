@@ -73,7 +73,8 @@ def test_a_whole_trail_and_a_broken_one(database: Database) -> None:
         "whole": True, "events": 5, "first_bad": None,
         "anchors": {"file": None, "found": 0, "held": 0, "unreadable": 0},
         "books": {
-            "images": 0, "predictions": 0, "older_predictions": 0, "withdrawals": 0, "deliveries": 0, "feedback": 0
+            "images": 0, "predictions": 0, "older_predictions": 0, "pictures": 0, "withdrawals": 0, "destinations": 0,
+            "deliveries": 0, "feedback": 0, "erasures": 0, "models": 0, "keys": 0,
         }, "files": None,
     }  # fmt: skip
     assert (head["event_id"], head["events"]) == (5, 5)
@@ -206,6 +207,8 @@ def test_old_studies_are_purged(done: Database, spool: Spool) -> None:
         "unfinished": 0, "files_left": 0,
     }  # fmt: skip
     assert _answer(*asked, "--dry-run") == expected
+    in_words = "would erase: 1 study with 1 image, 2 results, 1 picture, 0 files kept aside, 1 comment\n"
+    assert in_words in _audit(*asked, "--dry-run").stdout
     assert _patients(done) == ["A", "B"]
     assert _answer(*asked) == {**expected, "dry_run": False}
     assert _patients(done) == ["", "B"]
@@ -222,7 +225,7 @@ def test_a_patient_is_erased_on_request(done: Database, spool: Spool) -> None:
         session.execute(update(Delivery).where(Delivery.id == 3).values(state=DeliveryState.PENDING))
     left = _audit("erase", "--patient-id", "B")
     assert left.exit_code == 1
-    assert "left alone: 1 studies" in left.stdout
+    assert "left alone: 1 study with" in left.stdout
     assert _answer("erase", "--patient-id", "A", "--issuer", "ELSEWHERE")["studies"] == 0
     assert _answer("erase", "--patient-id", "A")["studies"] == 1
     assert _patients(done) == ["", "B"]

@@ -19,4 +19,5 @@ def addresses(hospital: Hospital) -> list[str]:
         "/feedback",
         "/audit",
         "/keys",
+        "/account",
     ]

@@ -3,12 +3,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from audit.api_keys import create_key
 from audit.session import Database
+from core.scopes import Scope
 from core.settings import Settings
 from tests.api.conftest import serving
 from tests.audit.databases import emptied, migrated
@@ -34,6 +38,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         hospital = open_hospital(database, settings.spool)
         with serving(settings, database):
             yield Site(f"http://127.0.0.1:{port}", hospital, database)
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Database]:
+    """On PostgreSQL, empty, for a test that needs books of its own."""
+    with migrated("postgresql", tmp_path) as url, emptied(url, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def client(books: Database, tmp_path: Path) -> Iterator[httpx.Client]:
+    """What a browser sends, by the key ``tester`` with every scope, to a service on these books."""
+    port = free_port()
+    settings = Settings(home=tmp_path, api={"port": port}, listener={"disk_reserve_bytes": 0})  # type: ignore[arg-type]
+    with books.write() as session:
+        key = create_key(session, "tester", "cli:test", list(Scope))
+    headers = {"X-API-Key": key, "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    with (
+        serving(settings, books),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="package")

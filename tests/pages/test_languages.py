@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from babel.messages.pofile import read_po
 
-from api.pages.formats import Formats
+from api.pages.formats import Formats, offset, zone
 from api.pages.languages import CATALOGUES, LANGUAGES
 from tests.pages.conftest import Site
 from tests.pages.messages import used_messages
@@ -47,6 +49,49 @@ def test_numbers_and_dates_follow_the_language() -> None:
     assert german.study_date("soon") == "soon"
     assert german.ago(datetime.now(UTC) - timedelta(days=2)).unescape().endswith(">vor 2 Tagen</time>")
     assert (german.seconds(0.4231), german.seconds(3.14), german.seconds(300)) == ("0,42 s", "3,1 s", "5 Minuten")
+
+
+@pytest.fixture
+def in_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    def move(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("place", "offsets"),
+    [
+        ("America/New_York", {"UTC\u22125", "UTC\u22124"}),
+        ("Europe/Berlin", {"UTC+1", "UTC+2"}),
+        ("Asia/Kolkata", {"UTC+5:30"}),
+        ("Etc/UTC", {"UTC"}),
+        ("<+03>-3", {"UTC+3"}),
+    ],
+)
+def test_a_time_of_the_other_half_of_the_year_says_its_offset(
+    in_zone: Callable[[str], None], place: str, offsets: set[str]
+) -> None:
+    in_zone(place)
+    assert zone() == (place if "/" in place and place != "Etc/UTC" else offset())
+    winter, summer = (datetime(2026, month, 2, 12, tzinfo=UTC) for month in (1, 7))
+    assert {offset(moment.astimezone()) for moment in (winter, summer)} == offsets
+    for moment in (winter, summer):
+        told = offset(moment.astimezone())
+        for shown in (Formats("en").when(moment), Formats("de").day_and_time(moment)):
+            assert shown.removesuffix("</time>").endswith(f" {told}") == (told != offset())
+
+
+def test_the_footer_names_the_place_and_the_page_the_offset(in_zone: Callable[[str], None], site: Site) -> None:
+    in_zone("Europe/Berlin")
+    client = httpx.Client(base_url=site.address, headers={"X-API-Key": site.hospital.key})
+    assert f"Times are in Europe/Berlin, now {offset()};" in client.get("/models").text
+    in_zone("UTC")
+    assert "Times are in UTC." in client.get("/models").text
+    client.close()
 
 
 def test_times_are_local_with_utc_in_the_title() -> None:

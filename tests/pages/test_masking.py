@@ -26,7 +26,9 @@ def test_no_page_tells_of_a_patient(site: Site, language: str) -> None:
             assert not [name for name in NAMES_OF_PATIENTS if name in answer.text], address
         found = client.post("/search", data={"q": PATIENT, "outcome": ""}).text
         assert PATIENT not in found.replace(f'value="{PATIENT}"', "")  # but for the word as it was typed
-        assert MASKED in client.get(f"/studies/{site.hospital.study}").text
+        study = client.get(f"/studies/{site.hospital.study}", headers={"Accept-Language": language}).text
+        assert {"en": MASKED, "de": "(unkenntlich)"}[language] in study
+        assert (MASKED in study) == (language == "en")
 
 
 def test_who_may_see_patients_sees_them_on_these_pages(site: Site) -> None:

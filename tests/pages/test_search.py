@@ -59,3 +59,30 @@ def test_who_sees_no_patient_is_told_so_and_finds_by_uid_alone(visitor: Visitor,
     field.fill(site.hospital.image)
     expect(page.locator("#rows")).to_contain_text(site.hospital.study)
     expect(page.locator("#rows")).to_contain_text("(masked)")
+
+
+def test_more_goes_on_from_where_one_is(doctor: Visitor) -> None:
+    page = doctor.goes("/search")
+    line = page.locator("#count")
+    expect(line).to_have_text("The newest 25")
+    page.get_by_role("button", name="Show more").press("Enter")
+    rows = page.locator("#rows tr:not(.more)")
+    expect(line).to_have_text("45 studies")
+    expect(rows.nth(25).get_by_role("link")).to_be_focused()
+
+
+def test_more_without_scripts_says_which_studies_these_are(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, java_script_enabled=False) as visitor:
+        page = visitor.signs_in(site.hospital.key, "/search")
+        page.get_by_role("button", name="Show more").click()
+        expect(page.locator("#count")).to_have_text("26 to 45, newest first")
+        expect(page.locator("#rows tr")).to_have_count(20)
+
+
+def test_another_theme_keeps_the_filters(doctor: Visitor, site: Site) -> None:
+    page = doctor.goes("/search?days=0&outcome=positive")
+    page.get_by_label("Colours").select_option("dark")
+    page.get_by_role("button", name="Set").click()
+    page.wait_for_selector("html[data-theme=dark]")
+    assert page.url == f"{site.address}/search?days=0&outcome=positive"
+    expect(page.get_by_label("Outcome")).to_have_value("positive")
