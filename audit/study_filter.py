@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, union_all
+from sqlalchemy import Select, exists, false, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from audit.listing import FEW, Search, distinct_values
@@ -54,7 +54,7 @@ def narrow_studies(session: Session, search: Search, chosen: StudyFilter) -> Non
 
 def _narrow_by_confirmation(session: Session, search: Search, chosen: StudyFilter) -> None:
     destinations = object_destinations(session) if chosen.destination is None else [chosen.destination]
-    open_ones = _open_deliveries(session, destinations)
+    open_ones = _open_deliveries(destinations)
     there, sibling = aliased(Delivery, name="there"), aliased(ResultObject, name="sibling")
     is_there = exists().where(
         there.result_object_id == sibling.id,
@@ -78,7 +78,7 @@ def _narrow_by_confirmation(session: Session, search: Search, chosen: StudyFilte
             ~confirmed,
         )
     )
-    few = len(open_ones) < FEW
+    few = search.are_few(open_ones)
     if few:
         found = found.where(Delivery.id.in_(open_ones))
     else:
@@ -89,8 +89,8 @@ def _narrow_by_confirmation(session: Session, search: Search, chosen: StudyFilte
         search.where(~found.where(ResultObject.study_id == Study.id).correlate(Study).exists())
 
 
-def _open_deliveries(session: Session, destinations: Sequence[str]) -> Sequence[int]:
-    """Ids of what is not confirmed there, but no more than are few.
+def _open_deliveries(destinations: Sequence[str]) -> Select[int]:
+    """Ids of what is not confirmed there, of each kind no more than are few.
 
     Each state at each destination by itself and in order, which an index has: PostgreSQL takes states and destinations
     for independent, and would expect a third of the table.
@@ -105,8 +105,9 @@ def _open_deliveries(session: Session, destinations: Sequence[str]) -> Sequence[
         for state in _OPEN
     ]
     if not of_each:
-        return []
-    return session.scalars(union_all(*(select(each.c.id) for each in of_each)).limit(FEW)).all()
+        return select(Delivery.id).where(false())
+    found = union_all(*(select(each.c.id) for each in of_each)).subquery()
+    return select(found.c.id).limit(2 * FEW)  # some may have come since they were counted
 
 
 def object_destinations(session: Session) -> list[str]:
