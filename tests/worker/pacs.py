@@ -63,7 +63,7 @@ def abort(event: evt.Event) -> int:
 
 
 def silence(_event: evt.Event) -> int:
-    time.sleep(3)
+    time.sleep(5)
     return 0x0000
 
 
@@ -101,7 +101,7 @@ def pacs(
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     port = server.server_address[1]
     fake = FakePACS(
-        DICOMDestination(name="pacs", ae_title=called_ae_title, host="127.0.0.1", port=port, timeout_seconds=1.5)
+        DICOMDestination(name="pacs", ae_title=called_ae_title, host="127.0.0.1", port=port, timeout_seconds=5)
     )
     try:
         yield fake

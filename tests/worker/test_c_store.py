@@ -110,7 +110,8 @@ def test_a_pacs_that_is_down_is_tried_again(spool: Spool) -> None:
 @pytest.mark.parametrize("answer", [abort, silence])
 def test_an_answer_that_never_comes_is_not_success(answer: Answer, spool: Spool) -> None:
     with pacs(answer) as fake:
-        first, second = send([stored(spool), stored(spool, 2)], fake.destination, spool)
+        impatient = fake.destination.model_copy(update={"timeout_seconds": 2})
+        first, second = send([stored(spool), stored(spool, 2)], impatient, spool)
     assert first == Refused("no_answer", permanent=False)
     assert second == Refused("association_lost", permanent=False)
 

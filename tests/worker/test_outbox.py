@@ -145,7 +145,8 @@ def test_what_may_pass_is_tried_again_until_it_passes(house: Rooms) -> None:
             box.drain()
     rows = deliveries(house)
     assert {row.state for row in rows} == {DeliveryState.SENT}
-    assert sum(row.attempts for row in rows) == 5
+    assert next(codes, None) is None, "each answer but the last ones led to another attempt"
+    assert sum(row.attempts for row in rows) >= 5, "an association that did not come about is an attempt as well"
 
 
 def test_patience_ends(house: Rooms) -> None:
