@@ -173,8 +173,6 @@ def test_a_comment_that_came_to_an_erased_study_goes_as_well(
 def test_an_erasure_waits_for_feedback_that_is_being_given(
     database: Database, spool: Spool, done: ReceivedInstance
 ) -> None:
-    if database.is_sqlite:
-        pytest.skip("one writer at a time")
     erasing = threading.Thread(target=_erase, args=(database, spool))
     with database.write() as session:
         give_feedback(session, 1, agreement=Agreement.AGREE, comment="As in Mrs Example.", reader="2", principal="key")
